@@ -1,0 +1,55 @@
+# Every target works on a fresh clone: `make serve` and `make test` set up first.
+PYTHON ?= python3
+VENV := .venv
+FORGE_VENV := .venv-forge
+PORT ?= 8080
+PLATFORM ?= lambda
+
+.PHONY: setup serve test check bench bundles test-forge lock clean
+
+setup: $(VENV)/.ready ## everything but the forge, pinned and checked by hash
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --require-hashes --requirement requirements.lock
+	$(VENV)/bin/pip install --quiet --no-build-isolation --no-deps --editable .
+	touch $@
+
+serve: setup ## all functions on one port, each answer with its simulated price
+	$(VENV)/bin/farthing serve --platform $(PLATFORM) --port $(PORT)
+
+test: setup
+	$(VENV)/bin/pytest
+
+check: setup ## format, lint, types, import contracts
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo
+
+bench: setup ## prints ratios against peers run side by side; asserts nothing
+	$(VENV)/bin/python -m tests.bench
+
+# The forge has an environment of its own: PyTorch is larger than all the rest together.
+$(FORGE_VENV)/.ready: requirements-forge.lock pyproject.toml
+	$(PYTHON) -m venv $(FORGE_VENV)
+	$(FORGE_VENV)/bin/pip install --quiet --requirement requirements-forge.lock
+	$(FORGE_VENV)/bin/pip install --quiet --no-build-isolation --no-deps --editable .
+	touch $@
+
+bundles: $(FORGE_VENV)/.ready ## rebuild layers/models from their recipes (needs FARTHING_DATA)
+	$(FORGE_VENV)/bin/farthing forge build --all
+
+test-forge: $(FORGE_VENV)/.ready
+	$(FORGE_VENV)/bin/pytest tests/forge
+
+lock: setup ## resolve the pinned requirements again
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet uv
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --upgrade \
+		--extra core --extra inference --extra server --extra cli --group dev \
+		pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) $(FORGE_VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

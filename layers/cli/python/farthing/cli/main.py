@@ -1,0 +1,38 @@
+"""`farthing`: one command group per file; each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+
+try:
+    import typer
+except ModuleNotFoundError:  # pragma: no cover - needs an installation without the extra
+    sys.exit("The farthing command needs its extra. Install it with: pip install 'farthing[cli]'")
+
+from farthing.cli import forge, invoke, key, models, serve
+from farthing.errors import FarthingError
+
+app = typer.Typer(
+    name="farthing",
+    help="INT8 inference whose every answer carries its price.",
+    epilog="Start with: farthing serve, then farthing invoke classify 'usb c charger 65w'",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(serve.serve)
+app.command()(invoke.invoke)
+app.command()(models.models)
+app.command()(key.key)
+app.add_typer(forge.app, name="forge")
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 refused or failed with one sentence on stderr, 2 wrong usage."""
+    try:
+        app()
+    except FarthingError as error:
+        sys.exit(f"farthing: {error}")
+    except BrokenPipeError:
+        sys.exit(1)

@@ -1,0 +1,92 @@
+"""`farthing serve`: all functions in one process."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from typing import Annotated
+
+import typer
+
+from farthing.cli.options import (
+    MemoryMb,
+    Model,
+    Models,
+    Platform,
+    PricedAs,
+    VcpuMilli,
+    local_settings,
+)
+from farthing.errors import SettingsError
+
+KEEP_ALIVE_S = 75
+DRAIN_S = 30
+
+
+def serve(
+    platform: Platform = PricedAs.LAMBDA,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
+    models: Models = None,
+    model: Model = None,
+    memory_mb: MemoryMb = 1024,
+    vcpu_milli: VcpuMilli = None,
+    cold: Annotated[bool, typer.Option(help="Price the first answer as a cold start.")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, show_default=False, help="Texts computed at once. [default: cores]"),
+    ] = None,
+) -> None:
+    """Serve every function over HTTP until stopped; prices are simulated.
+
+    Answers are those of the deployed function; the charge is what the call would cost on
+    [b]--platform[/b]. On loopback no key is needed; any other address needs FARTHING_KEYS.
+    """
+    import os
+
+    import uvicorn
+    from rich.console import Console
+
+    from farthing.serving.registry import FUNCTIONS
+    from farthing.serving.service import Service
+
+    settings = local_settings(
+        platform=platform.value,
+        models=models,
+        model=model,
+        memory_mb=memory_mb,
+        vcpu_milli=vcpu_milli,
+        workers=workers or os.cpu_count(),
+    )
+    if settings.access != "keys" and not _is_loopback(host):
+        raise SettingsError(
+            f"{host} can be reached from outside and FARTHING_KEYS is empty, so anyone could "
+            "call. Listen on 127.0.0.1, or set FARTHING_KEYS (`farthing key TENANT` makes one)."
+        )
+    logging.basicConfig(level=logging.WARNING)
+    service = Service(list(FUNCTIONS), settings)
+    if cold:
+        service.pipeline.started(service.load_ns)
+    service.warm_up()
+    Console(stderr=True, highlight=False).print(
+        f"Serving {', '.join(answerer.name for answerer in service.pipeline.models)} on "
+        f"http://{host}:{port} as if on {platform.value} ({settings.memory_mb} MB, "
+        f"{settings.vcpu_milli / 1000:g} vCPU). Documentation: http://{host}:{port}/docs"
+    )
+    uvicorn.run(
+        service.app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

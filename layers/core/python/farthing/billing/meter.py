@@ -1,0 +1,189 @@
+"""From usage to money: what the provider bills for one attempt and what its tenant pays.
+
+The rules are the providers' own:
+
+- Lambda bills each request, the GB-seconds of init and duration together rounded up to 1 ms, and
+  ephemeral storage above 512 MB. Under provisioned concurrency init is part of the standing price.
+- Function Compute 3.0 converts invocations, vCPU-seconds, GB-seconds and disk above 512 MB into
+  compute units (CU). Alone on its instance, an invocation is billed in whole milliseconds.
+- Knative is a node's price: vCPU-seconds and GB-seconds of what the pod requests.
+
+`measured` charges use the first tier and no free tier; a later settlement adds the difference.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from farthing.money import ZERO, multiply, plain, ratio, total
+from farthing.usage import NS_PER_MS, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from farthing.billing.prices import Price, PriceBook
+    from farthing.settings import Settings
+
+HOUSE = "house"
+FREE_DISK_MB = 512
+MB_PER_GB = 1024
+MS_PER_S = 1000
+NS_PER_S = 1_000_000_000
+
+Basis = Literal["measured", "settled", "quoted", "simulated"]
+ONE = Decimal(1)
+
+
+class Line(msgspec.Struct, frozen=True):
+    """`amount` is `quantity` times `rate`, exactly."""
+
+    rule: str
+    quantity: Decimal
+    unit: str
+    rate: Decimal
+    amount: Decimal
+
+    def as_json(self) -> dict[str, str]:
+        return {
+            "rule": self.rule,
+            "quantity": plain(self.quantity),
+            "unit": self.unit,
+            "rate": plain(self.rate),
+            "amount": plain(self.amount),
+        }
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """The lines of one invocation and their sum, in US dollars."""
+
+    lines: tuple[Line, ...]
+    total: Decimal
+    basis: Basis
+    price_book: str
+    billed_ms: int
+
+    def as_json(self) -> dict[str, object]:
+        """The `charge` object of an answer; all money is plain decimal strings."""
+        return {
+            "total": plain(self.total),
+            "currency": "USD",
+            "basis": self.basis,
+            "price_book": self.price_book,
+            "lines": [line.as_json() for line in self.lines],
+        }
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a tenant pays for what the provider bills: the cost times `markup`."""
+
+    markup: Decimal = ONE
+
+    def price(self, cost: Charge) -> Charge:
+        """The tenant's price. At cost it is the cost, line by line."""
+        if self.markup == ONE:
+            return cost
+        margin = _line("plan.markup", cost.total, "USD", self.markup - ONE)
+        lines = (*cost.lines, margin)
+        return msgspec.structs.replace(
+            cost, lines=lines, total=total(line.amount for line in lines)
+        )
+
+
+class Meter:
+    """Prices usage by one platform's rule; rates are looked up once, at start.
+
+    Raises `PriceMissing` where the book lacks a rate that the settings need.
+    """
+
+    def __init__(self, book: PriceBook, settings: Settings) -> None:
+        self._basis = settings.basis
+        self._book = book.version
+        rules = {"lambda": _lambda_rule, "fc": _fc_rule, "knative": _knative_rule}
+        self._rule = rules[settings.platform](book, settings)
+
+    def cost(self, usage: Usage) -> Charge:
+        """What the provider bills for an attempt of this usage."""
+        billed_ms, lines = self._rule(usage)
+        amount = total(line.amount for line in lines)
+        return Charge(tuple(lines), amount, self._basis, self._book, billed_ms)
+
+    def nothing(self) -> Charge:
+        """The price of a refusal: no lines, 0."""
+        return Charge((), ZERO, self._basis, self._book, 0)
+
+
+if TYPE_CHECKING:
+    Rule = Callable[[Usage], tuple[int, list[Line]]]
+
+
+def _lambda_rule(book: PriceBook, settings: Settings) -> Rule:
+    variant = "provisioned_duration" if settings.provisioned else "duration"
+    duration = book.price(f"lambda.{variant}.{settings.arch}", settings.region)
+    request = book.price("lambda.requests", settings.region)
+    storage = book.price("lambda.storage", settings.region)
+    request_line = _priced(request, ONE)
+
+    def rule(usage: Usage) -> tuple[int, list[Line]]:
+        init_ns = 0 if settings.provisioned else usage.init_ns
+        billed_ms = -(-(usage.busy_ns + init_ns) // NS_PER_MS)
+        gb_s = ratio(billed_ms * usage.memory_mb, MB_PER_GB * MS_PER_S)
+        lines = [request_line, _priced(duration, gb_s)]
+        if usage.disk_mb > FREE_DISK_MB:
+            extra_mb = usage.disk_mb - FREE_DISK_MB
+            lines.append(_priced(storage, ratio(billed_ms * extra_mb, MB_PER_GB * MS_PER_S)))
+        return billed_ms, lines
+
+    return rule
+
+
+def _fc_rule(book: PriceBook, settings: Settings) -> Rule:
+    unit_rate = book.price("fc.cu", settings.region).rate
+
+    def in_usd(name: str) -> tuple[str, str, Decimal]:
+        factor = book.price(f"fc.factor.{name}", settings.region)
+        unit = factor.unit.removeprefix("CU per ")
+        return f"fc.{name}", unit, multiply(factor.rate, unit_rate)
+
+    invocation, vcpu, memory, disk = map(in_usd, ("invocation", "vcpu_active", "memory", "disk"))
+    whole_ms = settings.concurrency == 1
+
+    def rule(usage: Usage) -> tuple[int, list[Line]]:
+        billed_ms = -(-usage.busy_ns // NS_PER_MS)
+        billed_ns = billed_ms * NS_PER_MS if whole_ms else usage.busy_ns
+        lines = [
+            _line(invocation[0], ONE, invocation[1], invocation[2]),
+            _line(vcpu[0], ratio(billed_ns * usage.vcpu_milli, NS_PER_S * 1000), *vcpu[1:]),
+            _line(memory[0], ratio(billed_ns * usage.memory_mb, NS_PER_S * MB_PER_GB), *memory[1:]),
+        ]
+        if usage.disk_mb > FREE_DISK_MB:
+            extra_mb = usage.disk_mb - FREE_DISK_MB
+            lines.append(
+                _line(disk[0], ratio(billed_ns * extra_mb, NS_PER_S * MB_PER_GB), *disk[1:])
+            )
+        return billed_ms, lines
+
+    return rule
+
+
+def _knative_rule(book: PriceBook, settings: Settings) -> Rule:
+    vcpu = book.price(f"knative.vcpu.{settings.node}", settings.region)
+    memory = book.price(f"knative.memory.{settings.node}", settings.region)
+
+    def rule(usage: Usage) -> tuple[int, list[Line]]:
+        return -(-usage.busy_ns // NS_PER_MS), [
+            _priced(vcpu, ratio(usage.busy_ns * usage.vcpu_milli, NS_PER_S * 1000)),
+            _priced(memory, ratio(usage.busy_ns * usage.memory_mb, NS_PER_S * MB_PER_GB)),
+        ]
+
+    return rule
+
+
+def _priced(price: Price, quantity: Decimal) -> Line:
+    return _line(price.rule, quantity, price.unit, price.rate)
+
+
+def _line(rule: str, quantity: Decimal, unit: str, rate: Decimal) -> Line:
+    return Line(rule, quantity, unit, rate, multiply(quantity, rate))

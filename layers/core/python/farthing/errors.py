@@ -1,0 +1,127 @@
+"""Everything that Farthing raises on purpose.
+
+    FarthingError
+    ├── StartupError               refuses to start; the operator reads it
+    │   ├── SettingsError
+    │   ├── PriceMissing
+    │   ├── BundleMissing
+    │   ├── BundleCorrupt
+    │   └── BundleTooNew
+    └── Refusal                    refuses one invocation; the caller reads it, nothing is charged
+        ├── MalformedBody          400
+        ├── Unauthorized           401
+        ├── UnknownRoute           404
+        ├── UnknownModel           404
+        ├── MethodNotAllowed       405
+        ├── BodyTooLarge           413
+        ├── InputTooLong           413
+        ├── AnswerTooLarge         413
+        ├── UnsupportedMediaType   415
+        ├── InvalidRequest         422
+        ├── InternalFault          500
+        └── DeadlineTooNear        503
+
+A message says what was asked, what is so and what to do; it never repeats an input or a secret.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FarthingError(Exception):
+    """The root: catch this to catch everything Farthing raises on purpose."""
+
+
+class StartupError(FarthingError):
+    """The process must not serve with what it was given."""
+
+
+class SettingsError(StartupError):
+    """A setting is missing, malformed or contradicts another."""
+
+
+class PriceMissing(StartupError):
+    """The price book has no row for what would be billed."""
+
+
+class BundleMissing(StartupError):
+    """A bundle, or one of its files, is not where it was asked for."""
+
+
+class BundleCorrupt(StartupError):
+    """A bundle's files are not those that its manifest describes."""
+
+
+class BundleTooNew(StartupError):
+    """A bundle's manifest has a later format than this version reads."""
+
+
+class Refusal(FarthingError):
+    """One invocation is not answered; its price is 0 and its cost goes to the house."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str, **headers: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def problem(self) -> dict[str, object]:
+        """The problem document of RFC 9457."""
+        return {
+            "type": f"urn:farthing:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+
+
+class MalformedBody(Refusal):
+    status, code, title = 400, "malformed-body", "The body is not JSON"
+
+
+class Unauthorized(Refusal):
+    status, code, title = 401, "unauthorized", "A valid key is needed"
+
+
+class UnknownRoute(Refusal):
+    status, code, title = 404, "unknown-route", "There is no such route"
+
+
+class UnknownModel(Refusal):
+    status, code, title = 404, "unknown-model", "There is no such model"
+
+
+class MethodNotAllowed(Refusal):
+    status, code, title = 405, "method-not-allowed", "The route has other methods"
+
+
+class BodyTooLarge(Refusal):
+    status, code, title = 413, "body-too-large", "The body is too large"
+
+
+class InputTooLong(Refusal):
+    status, code, title = 413, "input-too-long", "An input is too long"
+
+
+class AnswerTooLarge(Refusal):
+    status, code, title = 413, "answer-too-large", "The answer would be too large"
+
+
+class UnsupportedMediaType(Refusal):
+    status, code, title = 415, "unsupported-media-type", "The body has the wrong content type"
+
+
+class InvalidRequest(Refusal):
+    status, code, title = 422, "invalid-request", "The request is not valid"
+
+
+class InternalFault(Refusal):
+    status, code, title = 500, "internal-fault", "Farthing failed"
+
+
+class DeadlineTooNear(Refusal):
+    status, code, title = 503, "deadline-too-near", "There is too little time left to answer"

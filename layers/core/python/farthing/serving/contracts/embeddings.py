@@ -1,0 +1,126 @@
+"""`POST /v1/embeddings`: a vector for each input, in OpenAI's shape."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import msgspec
+
+from farthing.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from farthing.serving.ports import Answerer, Rows
+
+Text = Annotated[str, msgspec.Meta(description="A text to embed; not blank.")]
+Texts = Annotated[list[Text], msgspec.Meta(min_length=1)]
+
+# A component as JSON prints a float64 that was a float32, with its comma: '-0.0341964587777853,'.
+FLOAT_BYTES_MAX = 22
+FLOAT32_BYTES = 4
+ITEM_BYTES_MAX = 64
+
+
+class EmbeddingsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Texts to embed; `dimensions` keeps the first components, scaled back to length 1."""
+
+    input: Text | Texts
+    model: str | None = None
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    user: str | None = None
+
+
+ANSWER_SCHEMA: dict[str, object] = {
+    "type": "object",
+    "required": ["object", "data", "model", "usage", "charge"],
+    "properties": {
+        "object": {"const": "list"},
+        "model": {"type": "string"},
+        "data": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["object", "index", "embedding"],
+                "properties": {
+                    "object": {"const": "embedding"},
+                    "index": {"type": "integer", "minimum": 0},
+                    "embedding": {
+                        "anyOf": [
+                            {"type": "array", "items": {"type": "number"}},
+                            {
+                                "type": "string",
+                                "description": "base64 of little-endian float32",
+                            },
+                        ]
+                    },
+                },
+            },
+        },
+        "usage": {"$ref": "#/components/schemas/Usage"},
+        "charge": {"$ref": "#/components/schemas/Charge"},
+    },
+}
+
+
+class Embeddings:
+    task = "embed"
+    path = "/v1/embeddings"
+    summary = "Embed texts as vectors of length 1 (OpenAI's shape)"
+    request_type: type[msgspec.Struct] = EmbeddingsRequest
+    answer_schema = ANSWER_SCHEMA
+
+    def texts(self, request: EmbeddingsRequest) -> Sequence[str]:
+        return [request.input] if isinstance(request.input, str) else request.input
+
+    def check(self, request: EmbeddingsRequest, answerer: Answerer) -> None:
+        if request.dimensions is not None and request.dimensions > answerer.dims:
+            raise InvalidRequest(
+                f"`dimensions` is {request.dimensions}; model {answerer.name} has "
+                f"{answerer.dims}. Ask for 1 to {answerer.dims}, or leave it out for all."
+            )
+
+    def row_bytes_max(self, request: EmbeddingsRequest, answerer: Answerer) -> int:
+        dims = request.dimensions or answerer.dims
+        if request.encoding_format == "base64":
+            return ITEM_BYTES_MAX + -(-dims * FLOAT32_BYTES // 3) * 4
+        return ITEM_BYTES_MAX + dims * FLOAT_BYTES_MAX
+
+    def shrink_hint(self, request: EmbeddingsRequest) -> str:
+        if request.encoding_format == "float":
+            return 'ask for "encoding_format": "base64", which takes a quarter of the bytes'
+        return "ask for fewer dimensions"
+
+    def answer(
+        self, request: EmbeddingsRequest, answerer: Answerer, rows: Rows
+    ) -> dict[str, object]:
+        vectors = _shortened(rows, request.dimensions)
+        encoded: list[object]
+        if request.encoding_format == "base64":
+            encoded = [
+                base64.b64encode(vectors[index].tobytes()).decode() for index in range(len(vectors))
+            ]
+        else:
+            encoded = vectors.tolist()
+        return {
+            "object": "list",
+            "data": [
+                {"object": "embedding", "index": index, "embedding": embedding}
+                for index, embedding in enumerate(encoded)
+            ],
+            "model": answerer.name,
+        }
+
+
+def _shortened(rows: Rows, dimensions: int | None) -> Rows:
+    """The first components of each row, scaled back to length 1; the rows as they are for None."""
+    if dimensions is None:
+        return rows
+    shortened = rows[:, :dimensions].copy()
+    for index in range(len(rows)):
+        row = shortened[index]
+        row /= math.sqrt(float(row @ row)) or 1.0
+    return cast("Rows", shortened)

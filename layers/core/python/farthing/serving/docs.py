@@ -1,0 +1,147 @@
+"""`/docs` and `/openapi.json`, generated from the endpoint table by FastAPI.
+
+FastAPI takes longer to import than ONNX Runtime, so it is imported when somebody first looks at
+the documentation and never on the way of an answer. The pages need no internet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi import Security
+from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
+
+from farthing.serving.http import JSON, PROBLEM
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from farthing.serving.ports import Contract
+    from farthing.serving.service import Service
+
+REF = "#/components/schemas/{name}"
+
+SCHEMAS: dict[str, dict[str, object]] = {
+    "Usage": {
+        "type": "object",
+        "description": "What the invocation consumed.",
+        "required": ["prompt_tokens", "total_tokens", "busy_ms", "billed_ms", "memory_mb", "cold"],
+        "properties": {
+            "prompt_tokens": {"type": "integer", "minimum": 0},
+            "total_tokens": {"type": "integer", "minimum": 0},
+            "busy_ms": {"type": "number", "minimum": 0},
+            "billed_ms": {"type": "integer", "minimum": 0},
+            "memory_mb": {"type": "integer", "minimum": 1},
+            "cold": {"type": "boolean"},
+            "cache": {"enum": ["hit", "miss", "off"]},
+            "truncated": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "Inputs that were longer than the model's window and were cut.",
+            },
+        },
+    },
+    "Charge": {
+        "type": "object",
+        "description": "The price of this one invocation; money is plain decimal strings.",
+        "required": ["total", "currency", "basis", "price_book", "lines"],
+        "properties": {
+            "total": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"},
+            "currency": {"const": "USD"},
+            "basis": {"enum": ["measured", "settled", "quoted", "simulated"]},
+            "price_book": {"type": "string", "format": "date"},
+            "lines": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["rule", "quantity", "unit", "rate", "amount"],
+                    "additionalProperties": {"type": "string"},
+                },
+            },
+        },
+    },
+    "Problem": {
+        "type": "object",
+        "description": "RFC 9457 problem details. A refusal is priced 0.",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "instance": {"type": "string", "description": "The attempt's request id."},
+            "charge": {"$ref": REF.format(name="Charge")},
+        },
+    },
+}
+
+REFUSALS = {
+    400: "The body is not JSON",
+    401: "A key is needed",
+    404: "No such model",
+    413: "Body, input or answer too large",
+    415: "Not JSON by its content type",
+    422: "The request is not valid",
+    503: "Too little time left; see Retry-After",
+}
+
+
+def build_docs(service: Service) -> FastAPI:
+    """A FastAPI application that only documents: its other routes are never called."""
+    app: FastAPI = FastAPIOffline(
+        title="Farthing",
+        description="INT8 models whose every answer carries its price.",
+        redoc_url=None,
+        dependencies=[Security(HTTPBearer(auto_error=False))] if service.keys else [],
+    )
+    for contract in service.contracts:
+        _document_contract(app, contract)
+    _document_get(app, "/v1/models", "The models that are served, with accuracy and digest")
+    _document_get(app, "/healthz", "Whether the process is alive")
+    _document_get(app, "/readyz", "Whether every model has made a real inference", 503)
+    generated = app.openapi()
+    _, request_schemas = msgspec.json.schema_components(
+        [contract.request_type for contract in service.contracts], ref_template=REF
+    )
+    generated.setdefault("components", {}).setdefault("schemas", {}).update(
+        {**request_schemas, **SCHEMAS}
+    )
+    return app
+
+
+def _document_contract(app: FastAPI, contract: Contract) -> None:
+    problem = {"schema": {"$ref": REF.format(name="Problem")}}
+    request = {"schema": {"$ref": REF.format(name=contract.request_type.__name__)}}
+    responses: dict[int | str, dict[str, Any]] = {
+        code: {"description": meaning, "content": {PROBLEM: problem}}
+        for code, meaning in REFUSALS.items()
+    }
+    responses[200] = {
+        "description": "The answer, with its usage and its charge",
+        "content": {JSON: {"schema": contract.answer_schema}},
+        "headers": {
+            "X-Farthing-Cost-USD": {"schema": {"type": "string"}},
+            "X-Request-Id": {"schema": {"type": "string"}},
+        },
+    }
+    app.add_api_route(
+        contract.path,
+        _never_called,
+        methods=["POST"],
+        summary=contract.summary,
+        responses=responses,
+        openapi_extra={"requestBody": {"required": True, "content": {JSON: request}}},
+    )
+
+
+def _document_get(app: FastAPI, path: str, summary: str, *refusals: int) -> None:
+    responses: dict[int | str, dict[str, Any]] = {
+        code: {"description": "Not yet"} for code in refusals
+    }
+    app.add_api_route(path, _never_called, methods=["GET"], summary=summary, responses=responses)
+
+
+async def _never_called() -> None:
+    raise NotImplementedError

@@ -1,0 +1,57 @@
+"""A function's entry point, the same object for every platform."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from farthing.serving.service import Service, process_age_ns
+from farthing.settings import read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+
+class Entry:
+    """`handler` is what Lambda calls; the object itself is what an ASGI server runs.
+
+    Under Lambda everything loads now, in the INIT phase, which is billed once and has a full
+    core. Elsewhere nothing loads before a server starts it, so importing an entry is free.
+    """
+
+    def __init__(self, function: str, environ: Mapping[str, str] = os.environ) -> None:
+        self._function = function
+        self._environ = environ
+        self._service: Service | None = None
+        self._handler: Callable[[Any, Any], Any] | None = None
+        if read_settings(environ).host == "lambda":
+            self._handler = self._build_handler()
+
+    @property
+    def service(self) -> Service:
+        if self._service is None:
+            settings = read_settings(self._environ)
+            self._service = Service([self._function], settings)
+        return self._service
+
+    def handler(self, event: Any, context: Any) -> Any:
+        """The answer to a Lambda event: an HTTP response for HTTP events, else the body."""
+        if self._handler is None:
+            self._handler = self._build_handler()
+        return self._handler(event, context)
+
+    async def __call__(
+        self,
+        scope: Any,
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        await self.service.app(scope, receive, send)
+
+    def _build_handler(self) -> Callable[[Any, Any], Any]:
+        from farthing.serving.platforms.aws_lambda import build_handler
+
+        handler = build_handler(self.service)
+        if self.service.settings.cold:
+            self.service.pipeline.started(process_age_ns())
+        return handler

@@ -1,0 +1,267 @@
+"""The way of one invocation, once through, in one direction."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from farthing.billing.meter import HOUSE, Charge, Plan
+from farthing.errors import (
+    AnswerTooLarge,
+    DeadlineTooNear,
+    InputTooLong,
+    InternalFault,
+    InvalidRequest,
+    MalformedBody,
+    Refusal,
+    UnknownModel,
+)
+from farthing.money import plain
+from farthing.usage import NS_PER_MS, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from farthing.billing.meter import Meter
+    from farthing.billing.shares import Share, SharedTime
+    from farthing.serving.envelope import Envelope
+    from farthing.serving.ports import Answerer, Contract
+    from farthing.settings import Settings
+
+log = logging.getLogger("farthing")
+
+# Left of the deadline for pricing, encoding and the way back.
+RESERVE_NS = 50 * NS_PER_MS
+# Usage, charge and punctuation around the rows.
+FRAME_BYTES_MAX = 4096
+RETRY_AFTER_S = "1"
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """An invocation's end: what to send, what it cost, what it is sold for and to whom booked."""
+
+    status: int
+    body: dict[str, object]
+    headers: dict[str, str]
+    usage: Usage
+    cost: Charge
+    price: Charge
+    booked_to: str
+
+
+class Pipeline:
+    """Turns a contract's payload into an answer that carries its charge.
+
+    Refusals come back as outcomes too: priced 0, their cost booked to the house.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        models: Mapping[str, Sequence[Answerer]],
+        meter: Meter,
+        shared: SharedTime,
+        plan: Plan | None = None,
+    ) -> None:
+        self._settings = settings
+        self._models = models
+        self._meter = meter
+        self._shared = shared
+        self._plan = plan or Plan()
+        self._first = threading.Lock()
+        self._init_ns = 0
+        self._ns_per_token = 0
+
+    @property
+    def models(self) -> list[Answerer]:
+        return [answerer for answerers in self._models.values() for answerer in answerers]
+
+    def started(self, init_ns: int) -> None:
+        """The instance took this long to start; the first invocation carries it."""
+        self._init_ns = init_ns
+
+    def invoke(self, contract: Contract, payload: bytes | Any, envelope: Envelope) -> Outcome:
+        """The outcome for a JSON body (bytes) or an already parsed event."""
+        share = self._shared.enter()
+        try:
+            return self._answer(contract, payload, envelope, share)
+        except Refusal as refusal:
+            return self._refused(refusal, envelope, share)
+        except Exception as fault:
+            # Where, not what: an exception's text may quote the input.
+            log.error(
+                "invocation %s failed: %s at\n%s",
+                envelope.request_id,
+                type(fault).__name__,
+                "".join(traceback.format_tb(fault.__traceback__)),
+            )
+            return self._refused(
+                InternalFault(
+                    f"Invocation {envelope.request_id} failed inside Farthing; nothing is charged. "
+                    "Try again, and report the id if it persists."
+                ),
+                envelope,
+                share,
+            )
+
+    def refuse(self, refusal: Refusal, envelope: Envelope) -> Outcome:
+        """The outcome for an invocation that was refused before its payload was known."""
+        return self._refused(refusal, envelope, self._shared.enter())
+
+    def _answer(
+        self, contract: Contract, payload: bytes | Any, envelope: Envelope, share: Share
+    ) -> Outcome:
+        started_ns = time.perf_counter_ns()
+        request = read_request(payload, contract.request_type)
+        answerer = self._pick(contract.task, getattr(request, "model", None))
+        texts = contract.texts(request)
+        self._check_inputs(texts)
+        contract.check(request, answerer)
+        self._check_answer_fits(contract, request, answerer, len(texts))
+        work = answerer.prepare(texts)
+        prepared_ns = time.perf_counter_ns()
+
+        self._check_deadline(envelope, work.tokens * self._ns_per_token)
+        share.compute(work.tokens)
+        rows = answerer.compute(work, before_batch=lambda: self._check_deadline(envelope, 0))
+        share.wait()
+        computed_ns = time.perf_counter_ns()
+        self._learn(work.tokens, computed_ns - prepared_ns)
+
+        body = contract.answer(request, answerer, rows)
+        usage = self._usage(share, envelope, work.tokens, work.truncated)
+        cost = self._meter.cost(usage)
+        price = self._plan.price(cost)
+        body["usage"] = usage.as_json(cost.billed_ms)
+        body["charge"] = price.as_json()
+        timing = (
+            f"prepare;dur={(prepared_ns - started_ns) / NS_PER_MS:.3f}, "
+            f"compute;dur={(computed_ns - prepared_ns) / NS_PER_MS:.3f}"
+        )
+        headers = _price_headers(envelope, price, work.tokens) | {"Server-Timing": timing}
+        return Outcome(200, body, headers, usage, cost, price, booked_to=envelope.tenant)
+
+    def _refused(self, refusal: Refusal, envelope: Envelope, share: Share) -> Outcome:
+        usage = self._usage(share, envelope, 0, 0)
+        cost = self._meter.cost(usage)
+        price = self._meter.nothing()
+        body = refusal.problem() | {"instance": envelope.request_id, "charge": price.as_json()}
+        headers = _price_headers(envelope, price, 0) | refusal.headers
+        return Outcome(refusal.status, body, headers, usage, cost, price, booked_to=HOUSE)
+
+    def _pick(self, task: str, name: str | None) -> Answerer:
+        answerers = self._models[task]
+        if name is None:
+            return answerers[0]
+        for answerer in answerers:
+            if answerer.name == name:
+                return answerer
+        known = ", ".join(answerer.name for answerer in answerers)
+        raise UnknownModel(
+            f"`model` names a model that is not served here; for this route there is {known}. "
+            "Use one of those, or leave model out."
+        )
+
+    def _check_inputs(self, texts: Sequence[str]) -> None:
+        settings = self._settings
+        if len(texts) > settings.inputs_max:
+            raise InvalidRequest(
+                f"{len(texts)} inputs were sent; one call takes {settings.inputs_max}. "
+                "Send them in several calls."
+            )
+        for index, text in enumerate(texts):
+            if len(text) > settings.input_max_chars:
+                raise InputTooLong(
+                    f"Input {index} has {len(text)} characters; an input may have "
+                    f"{settings.input_max_chars}. Split it: a model reads a few hundred words."
+                )
+            if not text or text.isspace():
+                raise InvalidRequest(
+                    f"Input {index} is blank, so there is nothing to answer about. Leave it out."
+                )
+            if not text.isascii():
+                _check_encodable(text, index)
+
+    def _check_answer_fits(
+        self, contract: Contract, request: Any, answerer: Answerer, inputs: int
+    ) -> None:
+        row_bytes = contract.row_bytes_max(request, answerer)
+        room = self._settings.payload_max_bytes - FRAME_BYTES_MAX
+        if inputs * row_bytes > room:
+            raise AnswerTooLarge(
+                f"{inputs} inputs may answer with {inputs * row_bytes} bytes; an answer here may "
+                f"have {self._settings.payload_max_bytes}. Send at most {room // row_bytes} inputs "
+                f"a call, or {contract.shrink_hint(request)}."
+            )
+
+    def _check_deadline(self, envelope: Envelope, expected_ns: int) -> None:
+        remaining_ns = envelope.remaining_ns
+        if remaining_ns < expected_ns + RESERVE_NS:
+            raise DeadlineTooNear(
+                f"{max(0, remaining_ns) // NS_PER_MS} ms are left of this invocation, too few to "
+                "answer. Try again, with fewer inputs or a longer timeout.",
+                retry_after=RETRY_AFTER_S,
+            )
+
+    def _learn(self, tokens: int, compute_ns: int) -> None:
+        """A running mean of time per token; the past counts seven eighths."""
+        latest = compute_ns // max(1, tokens)
+        self._ns_per_token = (self._ns_per_token * 7 + latest) // 8 or latest
+
+    def _usage(self, share: Share, envelope: Envelope, tokens: int, truncated: int) -> Usage:
+        with self._first:
+            init_ns, self._init_ns = self._init_ns, 0
+        settings = self._settings
+        return Usage(
+            prompt_tokens=tokens,
+            truncated=truncated,
+            busy_ns=share.leave(),
+            init_ns=init_ns,
+            memory_mb=envelope.memory_mb or settings.memory_mb,
+            vcpu_milli=settings.vcpu_milli,
+            disk_mb=settings.disk_mb,
+            cold=init_ns > 0,
+        )
+
+
+def read_request(payload: bytes | Any, request_type: type[msgspec.Struct]) -> Any:
+    """The request in a JSON body or a parsed event. Raises `MalformedBody`, `InvalidRequest`."""
+    try:
+        if isinstance(payload, bytes):
+            return msgspec.json.decode(payload, type=request_type)
+        return msgspec.convert(payload, request_type)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(
+            f"The request does not fit the route: {error}. See /openapi.json for its fields."
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise MalformedBody(
+            f"The body cannot be read as JSON: {reason}. Send one JSON object, in UTF-8."
+        ) from None
+
+
+def _check_encodable(text: str, index: int) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(
+            f"Input {index} has half of a surrogate pair, which is no character. "
+            "Send whole characters."
+        ) from None
+
+
+def _price_headers(envelope: Envelope, price: Charge, tokens: int) -> dict[str, str]:
+    """The price in our own dialect and in the one that LiteLLM reads from any upstream."""
+    amount = plain(price.total)
+    return {
+        "X-Request-Id": envelope.request_id,
+        "X-Farthing-Cost-USD": amount,
+        "X-Litellm-Response-Cost": amount,
+        "X-Litellm-Total-Tokens": str(tokens),
+    }

@@ -1,0 +1,195 @@
+"""The process's settings: one frozen object, read from the environment once, at the edge."""
+
+from __future__ import annotations
+
+import os
+import platform as host_machine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
+
+import msgspec
+
+from farthing.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PlatformName = Literal["lambda", "fc", "knative"]
+HostName = Literal["lambda", "fc", "knative", "local"]
+Access = Literal["platform", "keys", "local"]
+
+PREFIX = "FARTHING_"
+MB = 1024 * 1024
+
+# AWS sells CPU with memory: 1,769 MB are one vCPU.
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+LAMBDA_MB_PER_VCPU = 1769
+
+# What a host is when nothing says otherwise. The body limits are the platforms' own: 6 MB for a
+# synchronous Lambda call, 32 MB for Function Compute; Knative has none, so ours stands in.
+DEFAULTS: dict[HostName, dict[str, object]] = {
+    "lambda": {"region": "us-east-1", "disk_mb": 512, "payload_max_bytes": 6 * MB},
+    "fc": {"region": "international", "disk_mb": 512, "payload_max_bytes": 32 * MB},
+    "knative": {"region": "us-east-1", "payload_max_bytes": 32 * MB},
+    "local": {"payload_max_bytes": 6 * MB},
+}
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+HOST_VARIABLES: dict[str, HostName] = {
+    "AWS_LAMBDA_FUNCTION_NAME": "lambda",
+    "FC_FUNCTION_NAME": "fc",
+    "K_SERVICE": "knative",
+}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """`host` is where the process runs; `platform` is the one whose prices apply.
+
+    They differ only on `local`, where a price is simulated.
+    """
+
+    host: HostName
+    platform: PlatformName
+    region: str
+    arch: Literal["x86_64", "arm64"]
+    memory_mb: Positive
+    vcpu_milli: Positive
+    payload_max_bytes: Positive
+    disk_mb: Positive = 512
+    node: str = "c7i.xlarge"
+    concurrency: Positive = 1
+    models: Path
+    model: tuple[str, ...] = ()
+    bundle_digest: str | None = None
+    threads: Positive | None = None
+    workers: Positive | None = None
+    inputs_max: Positive = 2048
+    input_max_chars: Positive = 100_000
+    timeout_ms: Positive = 30_000
+    access: Access = "platform"
+    keys: tuple[str, ...] = ()
+    tenant: str = "default"
+    provisioned: bool = False
+    cold: bool = True
+
+    @property
+    def cores(self) -> int:
+        """Whole cores that computing may use: the vCPU share rounded down, at least 1."""
+        share = max(1, self.vcpu_milli // 1000)
+        return min(share, os.cpu_count() or 1)
+
+    @property
+    def basis(self) -> Literal["measured", "simulated"]:
+        return "simulated" if self.host == "local" else "measured"
+
+
+def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
+    """Settings from the environment; `overrides` beat it.
+
+    Raises `SettingsError` naming the variable, what it holds and what it may be.
+    """
+    host = _host(environ)
+    values: dict[str, object] = dict(DEFAULTS[host])
+    values.update(_from_platform(host, environ))
+    values.update(_from_variables(environ))
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    values["host"] = host
+    values.setdefault("platform", "lambda" if host == "local" else host)
+    values.setdefault(
+        "arch", "arm64" if host_machine.machine() in {"aarch64", "arm64"} else "x86_64"
+    )
+    values.setdefault("models", str(_default_models()))
+    if host == "local":
+        for name, value in DEFAULTS[cast("HostName", values["platform"])].items():
+            values.setdefault(name, value)
+        values.setdefault("memory_mb", 1024)
+        values.setdefault("access", "keys" if values.get("keys") else "local")
+        values.setdefault("tenant", "local")
+    if "memory_mb" in values and "vcpu_milli" not in values and values["platform"] == "lambda":
+        values["vcpu_milli"] = max(1, int(str(values["memory_mb"])) * 1000 // LAMBDA_MB_PER_VCPU)
+    if host == "local":
+        values.setdefault("vcpu_milli", 1000)
+    return _checked(values)
+
+
+def _host(environ: Mapping[str, str]) -> HostName:
+    """Where the process runs: as configured, else by the variables each platform itself sets."""
+    configured = environ.get("FARTHING_PLATFORM", "")
+    if configured:
+        if configured not in get_args(HostName):
+            raise SettingsError(
+                f"FARTHING_PLATFORM is {configured!r}; it may be lambda, fc, knative or local. "
+                "Set it to the platform the process runs on."
+            )
+        return cast("HostName", configured)
+    for variable, host in HOST_VARIABLES.items():
+        if variable in environ:
+            return host
+    return "local"
+
+
+def _from_platform(host: HostName, environ: Mapping[str, str]) -> dict[str, object]:
+    names = {
+        "lambda": {"AWS_REGION": "region", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "memory_mb"},
+        "fc": {"FC_FUNCTION_MEMORY_SIZE": "memory_mb"},
+    }.get(host, {})
+    found: dict[str, object] = {
+        field: environ[variable] for variable, field in names.items() if variable in environ
+    }
+    if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency":
+        found["provisioned"] = True
+    return found
+
+
+def _from_variables(environ: Mapping[str, str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for field in msgspec.structs.fields(Settings):
+        text = environ.get(PREFIX + field.name.upper(), "")
+        if text and field.name not in {"host", "platform"}:
+            found[field.name] = text.split(",") if field.name in {"model", "keys"} else text
+    return found
+
+
+def _default_models() -> Path:
+    """The bundles beside the code: `farthing/models` in a wheel, `layers/models` in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "models"
+    return installed if installed.is_dir() else package.parents[2] / "models"
+
+
+def _checked(values: dict[str, object]) -> Settings:
+    missing = [
+        PREFIX + field.name.upper()
+        for field in msgspec.structs.fields(Settings)
+        if field.required and field.name not in values
+    ]
+    if missing:
+        raise SettingsError(
+            f"On {values['host']} Farthing cannot price a call without {', '.join(missing)}. "
+            "Set to what the platform was told (memory in MB, CPU in thousandths of a vCPU)."
+        )
+    try:
+        settings = msgspec.convert(values, Settings, strict=False, dec_hook=_as_path)
+    except msgspec.ValidationError as error:
+        expectation, _, path = str(error).partition(" - at `$.")
+        variable = PREFIX + path.rstrip("`").partition("[")[0].upper()
+        raise SettingsError(
+            f"{variable} is not usable: {expectation}. Correct or unset it."
+        ) from None
+    if settings.access == "keys" and not settings.keys:
+        raise SettingsError(
+            "FARTHING_ACCESS is keys, but FARTHING_KEYS is empty, so nobody could call. "
+            "Set FARTHING_KEYS to tenant=sha256 pairs (`farthing key` makes one)."
+        )
+    if settings.access == "local" and settings.host != "local":
+        raise SettingsError(
+            f"FARTHING_ACCESS is local on {settings.host}, which would let anyone call. "
+            "Set it to platform (the platform authenticates) or keys."
+        )
+    return settings
+
+
+def _as_path(_type: type, value: object) -> Path:
+    return Path(str(value)).expanduser()

@@ -1,0 +1,43 @@
+"""What one invocation consumed: integers with units in their names, never money."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+CacheState = Literal["hit", "miss", "off"]
+
+NS_PER_MS = 1_000_000
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """The model fills tokens and truncations, the platform time and memory; joined once."""
+
+    prompt_tokens: int
+    truncated: int
+    busy_ns: int
+    init_ns: int
+    memory_mb: int
+    vcpu_milli: int
+    disk_mb: int
+    cold: bool
+    cache: CacheState = "off"
+
+    @property
+    def duration_ms(self) -> int:
+        """Busy time and init together, rounded up to whole milliseconds."""
+        return -(-(self.busy_ns + self.init_ns) // NS_PER_MS)
+
+    def as_json(self, billed_ms: int) -> dict[str, object]:
+        """The `usage` object of an answer."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "total_tokens": self.prompt_tokens,
+            "busy_ms": self.busy_ns / NS_PER_MS,
+            "billed_ms": billed_ms,
+            "memory_mb": self.memory_mb,
+            "cold": self.cold,
+            "cache": self.cache,
+            "truncated": self.truncated,
+        }

@@ -1,0 +1,165 @@
+"""A packed model on disk, opened by digest and never by trust."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+
+from farthing.errors import BundleCorrupt, BundleMissing, BundleTooNew
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FORMAT = 1
+MODEL_FILE = "model.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class FileDigest(msgspec.Struct, frozen=True):
+    sha256: Sha256
+    bytes: Positive
+
+
+class BatchDrift(msgspec.Struct, frozen=True):
+    """What changes when a text shares its batch: alone against random batches of `batch`."""
+
+    texts: int
+    batch: int
+    labels_changed: int
+    min_cosine: float
+    max_abs_difference: float = 0.0
+
+    @property
+    def is_zero(self) -> bool:
+        """True when an answer does not depend on its neighbours.
+
+        Float32 sums may be ordered differently for another batch shape, which moves a cosine by
+        about 1e-7; quantisation that looks at the whole batch moves it by 1e-2.
+        """
+        return self.labels_changed == 0 and self.min_cosine >= 0.99999
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """The bundle's own account of itself; its bytes are what the bundle's digest covers."""
+
+    format: int
+    name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9._-]{0,62}$")]
+    task: Literal["classify", "embed"]
+    labels: tuple[str, ...]
+    pooling: Literal["mean", "cls", "none"]
+    normalize: bool
+    max_tokens: Positive
+    dims: Positive
+    files: dict[str, FileDigest]
+    quantisation: dict[str, Any]
+    batch_drift: BatchDrift
+    accuracy: dict[str, Any]
+    licence: str
+    origin: str
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """An opened bundle: its manifest, its digest and the verified bytes of model and tokenizer.
+
+    The bytes that were hashed are the bytes that are run, so a file changed after the check
+    cannot slip in.
+    """
+
+    path: Path
+    digest: Sha256
+    manifest: Manifest
+    model: bytes
+    tokenizer: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(entry.bytes for entry in self.manifest.files.values())
+
+    @classmethod
+    def open(cls, path: Path, expected_digest: str | None = None) -> Bundle:
+        """The bundle in folder `path`, every file checked against the manifest's digests.
+
+        Raises `BundleMissing` for an absent file, `BundleTooNew` for a later manifest format and
+        `BundleCorrupt` for anything that does not match, naming file and digests.
+        """
+        digest, manifest = read_manifest(path)
+        if expected_digest is not None and digest != expected_digest:
+            raise BundleCorrupt(
+                f"Bundle {manifest.name} was asked for by digest {expected_digest}; "
+                f"{path / 'manifest.json'} has {digest}. Deploy the bundle that was tested, "
+                "or update the expected digest."
+            )
+        verified = {name: _verified(path / name, entry) for name, entry in manifest.files.items()}
+        return cls(path, digest, manifest, verified[MODEL_FILE], verified[TOKENIZER_FILE])
+
+
+def read_manifest(path: Path) -> tuple[str, Manifest]:
+    """Digest and manifest of the bundle in `path`, without reading model or tokenizer."""
+    file = path / "manifest.json"
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise BundleMissing(
+            f"Bundle file {file} cannot be read ({error.strerror}). "
+            "Build the bundle with `make bundles`, or point FARTHING_MODELS at its folder."
+        ) from None
+    try:
+        found_format = msgspec.json.decode(raw, type=_Versioned).format
+        if found_format > FORMAT:
+            raise BundleTooNew(
+                f"{file} has bundle format {found_format}; this Farthing reads up to {FORMAT}. "
+                "Upgrade Farthing, or rebuild the bundle with this version's forge."
+            )
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BundleCorrupt(
+            f"{file} is not a bundle manifest: {error}. Rebuild the bundle."
+        ) from None
+    missing = {MODEL_FILE, TOKENIZER_FILE} - manifest.files.keys()
+    if missing:
+        raise BundleCorrupt(
+            f"{file} states no digest for {', '.join(sorted(missing))}. Rebuild the bundle."
+        )
+    if manifest.task == "classify" and len(manifest.labels) != manifest.dims:
+        raise BundleCorrupt(
+            f"{file} has {len(manifest.labels)} labels for {manifest.dims} outputs. "
+            "Rebuild the bundle."
+        )
+    return hashlib.sha256(raw).hexdigest(), manifest
+
+
+def find_bundles(root: Path, task: str | None = None) -> Iterator[tuple[Path, Manifest]]:
+    """Folders below `root` that hold a manifest, by name; only those of `task` when given."""
+    for file in sorted(root.glob("*/manifest.json")):
+        _, manifest = read_manifest(file.parent)
+        if task is None or manifest.task == task:
+            yield file.parent, manifest
+
+
+class _Versioned(msgspec.Struct):
+    format: int
+
+
+def _verified(file: Path, expected: FileDigest) -> bytes:
+    if file.name != str(file.relative_to(file.parent)) or file.name in {"", ".", ".."}:
+        raise BundleCorrupt(f"{file} is not a plain file name. Rebuild the bundle.")
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise BundleMissing(
+            f"Bundle file {file} cannot be read ({error.strerror}); its manifest asks for "
+            f"sha256 {expected.sha256}. Restore the file or rebuild the bundle."
+        ) from None
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != expected.sha256:
+        raise BundleCorrupt(
+            f"Bundle file {file} has sha256 {actual}; its manifest states {expected.sha256}. "
+            "Restore the file or rebuild the bundle."
+        )
+    return content

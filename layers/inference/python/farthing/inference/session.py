@@ -1,0 +1,51 @@
+"""A model loaded into ONNX Runtime: token ids in, one output array out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime as ort
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from farthing.inference.heads import Floats
+
+
+class Session:
+    """One loaded graph; safe to run from several threads at once.
+
+    `threads` is the number of cores one run may use. The graph was optimised when the bundle
+    was packed, so nothing is rewritten at start. Memory patterns are off because every text
+    length would keep a plan of its own; spinning is off because an idle worker that spins is
+    billed like one that works.
+    """
+
+    def __init__(self, model: bytes, threads: int = 1) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.enable_mem_pattern = False
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._output = [self._session.get_outputs()[0].name]
+
+    def run(self, batch: Sequence[Sequence[int]]) -> tuple[Floats, NDArray[np.int64]]:
+        """The model's first output and the attention mask, [batch, longest], for these token ids.
+
+        Rows shorter than the longest are padded with id 0 and masked out.
+        """
+        longest = max(map(len, batch))
+        ids = np.zeros((len(batch), longest), dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, tokens in enumerate(batch):
+            ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+        inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        output: Floats = self._session.run(self._output, inputs)[0]
+        return output, mask

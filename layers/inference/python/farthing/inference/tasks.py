@@ -1,0 +1,157 @@
+"""What a bundle does with texts: classify them or turn them into vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from farthing.errors import BundleMissing
+from farthing.inference.bundle import Bundle, find_bundles
+from farthing.inference.heads import first_token, mean_pool, softmax, unit_length
+from farthing.inference.session import Session
+from farthing.inference.tokenizer import Tokenizer, Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from farthing.inference.heads import Floats
+    from farthing.settings import Settings
+
+BATCH_TEXTS = 32
+
+
+class Prepared(NamedTuple):
+    """Texts as token ids, counted and ready to compute."""
+
+    texts: list[Tokens]
+    tokens: int
+    truncated: int
+
+
+class TextModel:
+    """A bundle ready to answer: tokenizer, session and head.
+
+    Texts share a batch only when the bundle's manifest proves that sharing changes nothing;
+    otherwise each text is run alone, unpadded.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self._tokenizer = Tokenizer(bundle.tokenizer, bundle.manifest.max_tokens)
+        self._session = Session(bundle.model, threads)
+        self._batch_texts = BATCH_TEXTS if bundle.manifest.batch_drift.is_zero else 1
+
+        self.name = bundle.manifest.name
+        self.task: str = bundle.manifest.task
+        self.dims = bundle.manifest.dims
+        self.labels = bundle.manifest.labels
+
+    def describe(self) -> dict[str, object]:
+        """What a list of models says of this one."""
+        manifest = self.manifest
+        return {
+            "task": manifest.task,
+            "dims": manifest.dims,
+            "max_tokens": manifest.max_tokens,
+            "labels": manifest.labels,
+            "bytes": self.bundle.size_bytes,
+            "digest": self.bundle.digest,
+            "accuracy": manifest.accuracy,
+            "quantisation": manifest.quantisation,
+            "licence": manifest.licence,
+            "origin": manifest.origin,
+        }
+
+    def prepare(self, texts: Sequence[str]) -> Prepared:
+        """Token ids and counts of the texts; nothing is run."""
+        encoded = self._tokenizer.encode(texts)
+        return Prepared(
+            encoded,
+            tokens=sum(len(text.ids) for text in encoded),
+            truncated=sum(text.was_truncated for text in encoded),
+        )
+
+    def compute(
+        self,
+        prepared: Prepared,
+        *,
+        batch_texts: int | None = None,
+        before_batch: Callable[[], None] | None = None,
+    ) -> Floats:
+        """One row per text, [texts, dims], in the order of the texts.
+
+        `before_batch` is called ahead of each run and may raise to stop. `batch_texts` overrides
+        the bundle's own batching, which only evaluation has reason to do.
+        """
+        rows = np.empty((len(prepared.texts), self.manifest.dims), dtype=np.float32)
+        for batch in self._batches(prepared.texts, batch_texts or self._batch_texts):
+            if before_batch is not None:
+                before_batch()
+            output, mask = self._session.run([prepared.texts[index].ids for index in batch])
+            rows[batch] = self._head(output, mask)
+        return rows
+
+    def _batches(self, texts: Sequence[Tokens], batch_texts: int) -> Iterator[list[int]]:
+        """Indices in groups of similar length, so that little time goes into padding."""
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index].ids))
+        for start in range(0, len(order), batch_texts):
+            yield order[start : start + batch_texts]
+
+    def _head(self, output: Floats, mask: NDArray[np.int64]) -> Floats:
+        raise NotImplementedError
+
+
+class Classifier(TextModel):
+    """Probabilities over the manifest's labels."""
+
+    def scores(self, texts: Sequence[str], batch_texts: int | None = None) -> Floats:
+        """Softmax probabilities, [texts, labels]."""
+        return self.compute(self.prepare(texts), batch_texts=batch_texts)
+
+    def _head(self, output: Floats, mask: NDArray[np.int64]) -> Floats:
+        return softmax(output)
+
+
+class Embedder(TextModel):
+    """Sentence vectors, pooled and scaled as the manifest says."""
+
+    def vectors(self, texts: Sequence[str], batch_texts: int | None = None) -> Floats:
+        """Vectors, [texts, dims]; of length 1 when the manifest says `normalize`."""
+        return self.compute(self.prepare(texts), batch_texts=batch_texts)
+
+    def _head(self, output: Floats, mask: NDArray[np.int64]) -> Floats:
+        pools_mean = self.manifest.pooling == "mean"
+        pooled = mean_pool(output, mask) if pools_mean else first_token(output)
+        return unit_length(pooled) if self.manifest.normalize else pooled
+
+
+TASKS = {"classify": Classifier, "embed": Embedder}
+
+
+def open_task(bundle: Bundle, threads: int = 1) -> TextModel:
+    """The bundle, loaded as its task's model."""
+    return TASKS[bundle.manifest.task](bundle, threads)
+
+
+def open_models(task: str, settings: Settings) -> list[TextModel]:
+    """Every bundle of the task that the settings name, or all there are; the first is the default.
+
+    Raises `BundleMissing` when there is none.
+    """
+    found = {manifest.name: (path, manifest) for path, manifest in find_bundles(settings.models)}
+    of_task = sorted(name for name, (_, manifest) in found.items() if manifest.task == task)
+    unknown = [name for name in settings.model if name not in found]
+    names = [name for name in settings.model if name in of_task] or of_task
+    if unknown or not names:
+        raise BundleMissing(
+            f"{settings.models} holds {', '.join(sorted(found)) or 'no bundle'}; asked for was "
+            f"{', '.join(unknown) or f'one for the task {task}'}. "
+            "Build it with `make bundles`, or point FARTHING_MODELS at a folder of bundles."
+        )
+    threads = settings.threads or 1
+    digest = settings.bundle_digest
+    return [open_task(Bundle.open(found[name][0], digest), threads) for name in names]
