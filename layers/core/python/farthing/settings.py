@@ -72,7 +72,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...] = ()
     tenant: str = "default"
     provisioned: bool = False
-    cold: bool = True
 
     @property
     def cores(self) -> int:

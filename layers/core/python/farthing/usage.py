@@ -24,11 +24,6 @@ class Usage(msgspec.Struct, frozen=True):
     cold: bool
     cache: CacheState = "off"
 
-    @property
-    def duration_ms(self) -> int:
-        """Busy time and init together, rounded up to whole milliseconds."""
-        return -(-(self.busy_ns + self.init_ns) // NS_PER_MS)
-
     def as_json(self, billed_ms: int) -> dict[str, object]:
         """The `usage` object of an answer."""
         return {

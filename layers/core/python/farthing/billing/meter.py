@@ -3,7 +3,8 @@
 The rules are the providers' own:
 
 - Lambda bills each request, the GB-seconds of init and duration together rounded up to 1 ms, and
-  ephemeral storage above 512 MB. Under provisioned concurrency init is part of the standing price.
+  ephemeral storage above 512 MB. Under provisioned concurrency init belongs to the standing
+  price, so no invocation carries it.
 - Function Compute 3.0 converts invocations, vCPU-seconds, GB-seconds and disk above 512 MB into
   compute units (CU). Alone on its instance, an invocation is billed in whole milliseconds.
 - Knative is a node's price: vCPU-seconds and GB-seconds of what the pod requests.
@@ -127,8 +128,7 @@ def _lambda_rule(book: PriceBook, settings: Settings) -> Rule:
     request_line = _priced(request, ONE)
 
     def rule(usage: Usage) -> tuple[int, list[Line]]:
-        init_ns = 0 if settings.provisioned else usage.init_ns
-        billed_ms = -(-(usage.busy_ns + init_ns) // NS_PER_MS)
+        billed_ms = -(-(usage.busy_ns + usage.init_ns) // NS_PER_MS)
         gb_s = ratio(billed_ms * usage.memory_mb, MB_PER_GB * MS_PER_S)
         lines = [request_line, _priced(duration, gb_s)]
         if usage.disk_mb > FREE_DISK_MB:

@@ -52,6 +52,6 @@ class Entry:
         from farthing.serving.platforms.aws_lambda import build_handler
 
         handler = build_handler(self.service)
-        if self.service.settings.cold:
+        if not self.service.settings.provisioned:
             self.service.pipeline.started(process_age_ns())
         return handler

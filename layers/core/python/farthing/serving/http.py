@@ -22,7 +22,7 @@ from farthing.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from farthing.serving.envelope import Envelope
     from farthing.serving.pipeline import Outcome
@@ -43,12 +43,11 @@ def build_app(service: Service, extra_routes: Iterable[Route] = ()) -> Starlette
         Route("/v1/models", _keyed(service, lambda: model_list(service)), methods=["GET"]),
         Route("/healthz", _open(lambda: {"status": "alive"}), methods=["GET"]),
         Route("/readyz", _readiness(service), methods=["GET"]),
-        *(
-            Route(path, _documentation(service), methods=["GET"], include_in_schema=False)
-            for path in DOCUMENTATION_PATHS
-        ),
         *extra_routes,
     ]
+    if service.settings.host != "lambda":
+        documentation = Documentation(service)
+        routes += [Route(path, documentation, methods=["GET"]) for path in DOCUMENTATION_PATHS]
     app = Starlette(routes=routes)
     app.router.redirect_slashes = False
     app.add_exception_handler(404, _refuse_with(service, _unknown_route))
@@ -172,18 +171,19 @@ def _readiness(service: Service) -> Endpoint:
     return endpoint
 
 
-def _documentation(service: Service) -> Endpoint:
-    """Auth: none; it says nothing that the source does not."""
+class Documentation:
+    """An ASGI application that is built when somebody first looks. Auth: none."""
 
-    class Documentation:
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            if service.docs is None:
-                from farthing.serving.docs import build_docs
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._app: ASGIApp | None = None
 
-                service.docs = build_docs(service)
-            await service.docs(scope, receive, send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._app is None:
+            from farthing.serving.docs import build_docs
 
-    return Documentation()
+            self._app = build_docs(self._service)
+        await self._app(scope, receive, send)
 
 
 def _refuse_with(

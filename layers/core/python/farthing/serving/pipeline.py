@@ -11,17 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from farthing.billing.meter import HOUSE, Charge, Plan
-from farthing.errors import (
-    AnswerTooLarge,
-    DeadlineTooNear,
-    InputTooLong,
-    InternalFault,
-    InvalidRequest,
-    MalformedBody,
-    Refusal,
-    UnknownModel,
-)
+from farthing.errors import DeadlineTooNear, InternalFault, Refusal, UnknownModel
 from farthing.money import plain
+from farthing.serving import limits
 from farthing.usage import NS_PER_MS, Usage
 
 if TYPE_CHECKING:
@@ -37,8 +29,6 @@ log = logging.getLogger("farthing")
 
 # Left of the deadline for pricing, encoding and the way back.
 RESERVE_NS = 50 * NS_PER_MS
-# Usage, charge and punctuation around the rows.
-FRAME_BYTES_MAX = 4096
 RETRY_AFTER_S = "1"
 
 
@@ -117,12 +107,12 @@ class Pipeline:
         self, contract: Contract, payload: bytes | Any, envelope: Envelope, share: Share
     ) -> Outcome:
         started_ns = time.perf_counter_ns()
-        request = read_request(payload, contract.request_type)
+        request = limits.read_request(payload, contract.request_type)
         answerer = self._pick(contract.task, getattr(request, "model", None))
         texts = contract.texts(request)
-        self._check_inputs(texts)
+        limits.check_inputs(texts, self._settings)
         contract.check(request, answerer)
-        self._check_answer_fits(contract, request, answerer, len(texts))
+        limits.check_answer_fits(contract, request, answerer, len(texts), self._settings)
         work = answerer.prepare(texts)
         prepared_ns = time.perf_counter_ns()
 
@@ -167,38 +157,6 @@ class Pipeline:
             "Use one of those, or leave model out."
         )
 
-    def _check_inputs(self, texts: Sequence[str]) -> None:
-        settings = self._settings
-        if len(texts) > settings.inputs_max:
-            raise InvalidRequest(
-                f"{len(texts)} inputs were sent; one call takes {settings.inputs_max}. "
-                "Send them in several calls."
-            )
-        for index, text in enumerate(texts):
-            if len(text) > settings.input_max_chars:
-                raise InputTooLong(
-                    f"Input {index} has {len(text)} characters; an input may have "
-                    f"{settings.input_max_chars}. Split it: a model reads a few hundred words."
-                )
-            if not text or text.isspace():
-                raise InvalidRequest(
-                    f"Input {index} is blank, so there is nothing to answer about. Leave it out."
-                )
-            if not text.isascii():
-                _check_encodable(text, index)
-
-    def _check_answer_fits(
-        self, contract: Contract, request: Any, answerer: Answerer, inputs: int
-    ) -> None:
-        row_bytes = contract.row_bytes_max(request, answerer)
-        room = self._settings.payload_max_bytes - FRAME_BYTES_MAX
-        if inputs * row_bytes > room:
-            raise AnswerTooLarge(
-                f"{inputs} inputs may answer with {inputs * row_bytes} bytes; an answer here may "
-                f"have {self._settings.payload_max_bytes}. Send at most {room // row_bytes} inputs "
-                f"a call, or {contract.shrink_hint(request)}."
-            )
-
     def _check_deadline(self, envelope: Envelope, expected_ns: int) -> None:
         remaining_ns = envelope.remaining_ns
         if remaining_ns < expected_ns + RESERVE_NS:
@@ -227,33 +185,6 @@ class Pipeline:
             disk_mb=settings.disk_mb,
             cold=init_ns > 0,
         )
-
-
-def read_request(payload: bytes | Any, request_type: type[msgspec.Struct]) -> Any:
-    """The request in a JSON body or a parsed event. Raises `MalformedBody`, `InvalidRequest`."""
-    try:
-        if isinstance(payload, bytes):
-            return msgspec.json.decode(payload, type=request_type)
-        return msgspec.convert(payload, request_type)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(
-            f"The request does not fit the route: {error}. See /openapi.json for its fields."
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise MalformedBody(
-            f"The body cannot be read as JSON: {reason}. Send one JSON object, in UTF-8."
-        ) from None
-
-
-def _check_encodable(text: str, index: int) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidRequest(
-            f"Input {index} has half of a surrogate pair, which is no character. "
-            "Send whole characters."
-        ) from None
 
 
 def _price_headers(envelope: Envelope, price: Charge, tokens: int) -> dict[str, str]:

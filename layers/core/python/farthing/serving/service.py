@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from starlette.applications import Starlette
-    from starlette.types import ASGIApp
 
     from farthing.serving.platforms import Platform
     from farthing.serving.ports import Contract
@@ -54,7 +53,6 @@ class Service:
         self.pipeline = Pipeline(settings, models, meter, SharedTime())
         self.platform = _platform(settings)
         self.is_ready = False
-        self.docs: ASGIApp | None = None
         self.load_ns = time.perf_counter_ns() - started_ns
         self._workers: ThreadPoolExecutor | None = None
         self._app: Starlette | None = None
@@ -88,6 +86,7 @@ class Service:
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="farthing")
         if not self.is_ready:
             self.warm_up()
+            self.pipeline.started(process_age_ns())
         yield
         self.is_ready = False
         self._workers.shutdown()

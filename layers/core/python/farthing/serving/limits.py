@@ -1,0 +1,80 @@
+"""What a request may be: read strictly, bounded before anything is computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from farthing.errors import AnswerTooLarge, InputTooLong, InvalidRequest, MalformedBody
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from farthing.serving.ports import Answerer, Contract
+    from farthing.settings import Settings
+
+# Usage, charge and punctuation around the rows.
+FRAME_BYTES_MAX = 4096
+
+
+def read_request(payload: bytes | Any, request_type: type[msgspec.Struct]) -> Any:
+    """The request in a JSON body or a parsed event. Raises `MalformedBody`, `InvalidRequest`."""
+    try:
+        if isinstance(payload, bytes):
+            return msgspec.json.decode(payload, type=request_type)
+        return msgspec.convert(payload, request_type)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(
+            f"The request does not fit the route: {error}. See /openapi.json for its fields."
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise MalformedBody(
+            f"The body cannot be read as JSON: {reason}. Send one JSON object, in UTF-8."
+        ) from None
+
+
+def check_inputs(texts: Sequence[str], settings: Settings) -> None:
+    """Raises `InvalidRequest` or `InputTooLong` for the first input that cannot be answered."""
+    if len(texts) > settings.inputs_max:
+        raise InvalidRequest(
+            f"{len(texts)} inputs were sent; one call takes {settings.inputs_max}. "
+            "Send them in several calls."
+        )
+    for index, text in enumerate(texts):
+        if len(text) > settings.input_max_chars:
+            raise InputTooLong(
+                f"Input {index} has {len(text)} characters; an input may have "
+                f"{settings.input_max_chars}. Split it: a model reads a few hundred words."
+            )
+        if not text or text.isspace():
+            raise InvalidRequest(
+                f"Input {index} is blank, so there is nothing to answer about. Leave it out."
+            )
+        if not text.isascii():
+            _check_encodable(text, index)
+
+
+def check_answer_fits(
+    contract: Contract, request: Any, answerer: Answerer, inputs: int, settings: Settings
+) -> None:
+    """Raises `AnswerTooLarge`, before anything is computed, naming what would fit."""
+    row_bytes = contract.row_bytes_max(request, answerer)
+    room = settings.payload_max_bytes - FRAME_BYTES_MAX
+    if inputs * row_bytes > room:
+        raise AnswerTooLarge(
+            f"{inputs} inputs may answer with {inputs * row_bytes} bytes; an answer here may "
+            f"have {settings.payload_max_bytes}. Send at most {room // row_bytes} inputs "
+            f"a call, or {contract.shrink_hint(request)}."
+        )
+
+
+def _check_encodable(text: str, index: int) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(
+            f"Input {index} has half of a surrogate pair, which is no character. "
+            "Send whole characters."
+        ) from None
