@@ -66,3 +66,23 @@ def test_provisioned_concurrency_is_told_by_the_runtime() -> None:
     kind = {"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"}
     assert read_settings({**LAMBDA, **kind}).provisioned
     assert not read_settings(LAMBDA).provisioned
+
+
+@pytest.mark.parametrize(
+    ("environ", "calls", "threads"),
+    [
+        (LAMBDA, 1, 1),
+        ({**LAMBDA, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3600"}, 1, 2),
+        ({**FC, "FARTHING_VCPU_MILLI": "2000"}, 1, 2),
+        ({**FC, "FARTHING_VCPU_MILLI": "2000", "FARTHING_CONCURRENCY": "8"}, 2, 1),
+        ({**KNATIVE, "FARTHING_VCPU_MILLI": "2000"}, 2, 1),
+        ({**KNATIVE, "FARTHING_VCPU_MILLI": "2000", "FARTHING_WORKERS": "1"}, 1, 2),
+        ({**KNATIVE, "FARTHING_VCPU_MILLI": "250"}, 1, 1),
+    ],
+)
+def test_threads_come_from_the_vcpu_share(
+    environ: dict[str, str], calls: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    settings = read_settings(environ)
+    assert (settings.calls_at_once, settings.threads_per_call) == (calls, threads)

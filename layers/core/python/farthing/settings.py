@@ -80,6 +80,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return min(share, os.cpu_count() or 1)
 
     @property
+    def calls_at_once(self) -> int:
+        """Calls computed side by side: one if the platform sends single calls, else a core each."""
+        singly = self.host == "lambda" or (self.host == "fc" and self.concurrency == 1)
+        return self.workers or (1 if singly else self.cores)
+
+    @property
+    def threads_per_call(self) -> int:
+        """Cores that one call may use: all that the calls beside it leave."""
+        return self.threads or max(1, self.cores // self.calls_at_once)
+
+    @property
     def basis(self) -> Literal["measured", "simulated"]:
         return "simulated" if self.host == "local" else "measured"
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,13 @@ from farthing.cli.options import (
     local_settings,
 )
 from farthing.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+    from starlette.types import ASGIApp
+
+    from farthing.serving.service import Service
 
 
 def invoke(
@@ -74,7 +81,7 @@ def invoke(
         raise typer.Exit(1)
 
 
-def _ask(service: Any, texts: list[str]) -> dict[str, Any]:
+def _ask(service: Service, texts: list[str]) -> dict[str, Any]:
     import msgspec
 
     contract = service.contracts[0]
@@ -93,7 +100,7 @@ def _read_event(file: Path) -> Any:
         ) from None
 
 
-def _replay(service: Any, event: Any) -> dict[str, Any]:
+def _replay(service: Service, event: Any) -> dict[str, Any]:
     """The answer's JSON body, whichever kind of event it was."""
     from farthing.serving.platforms.aws_lambda import build_handler
 
@@ -109,19 +116,20 @@ def _replay(service: Any, event: Any) -> dict[str, Any]:
     return body
 
 
-def _as_platform(service: Any, event: dict[str, Any]) -> Any:
+def _as_platform(service: Service, event: dict[str, Any]) -> ASGIApp:
     """The service's routes as the event's platform sees them; prices stay simulated."""
     from farthing.serving.http import build_app
     from farthing.serving.platforms.alibaba_fc import FunctionComputePlatform
     from farthing.serving.platforms.knative import KnativePlatform
 
-    known = {"fc": FunctionComputePlatform, "knative": KnativePlatform}
-    if event.get("platform") in known:
-        service.platform = known[event["platform"]](service.settings)
+    if event.get("platform") == "fc":
+        service.platform = FunctionComputePlatform(service.settings)
+    elif event.get("platform") == "knative":
+        service.platform = KnativePlatform(service.settings)
     return build_app(service, service.platform.routes(service))
 
 
-async def _send(app: Any, event: dict[str, Any]) -> dict[str, Any]:
+async def _send(app: ASGIApp, event: dict[str, Any]) -> dict[str, Any]:
     """The JSON body of an ASGI application's response to a described request."""
     headers = {"content-type": "application/json", **event.get("headers", {})}
     scope = {
@@ -141,7 +149,7 @@ async def _send(app: Any, event: dict[str, Any]) -> dict[str, Any]:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": event.get("body", "").encode()}
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         received.extend(message.get("body", b""))
 
     await app(scope, receive, send)

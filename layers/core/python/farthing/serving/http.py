@@ -60,18 +60,39 @@ def contract_route(service: Service, contract: Contract) -> Route:
     """`POST` of a contract. Auth: a key where access is by keys, else the platform's."""
 
     async def endpoint(request: Request) -> Response:
-        envelope = service.platform.envelope(request.scope)
-        try:
-            envelope = authorised(service, request, envelope)
-            require_json(request)
-            body = await read_body(request, service.settings.payload_max_bytes)
-        except Refusal as refusal:
-            return respond(service.pipeline.refuse(refusal, envelope))
-        except ClientDisconnect:
-            return Response(status_code=CLIENT_CLOSED_REQUEST)
-        return await service.run(lambda: respond(service.pipeline.invoke(contract, body, envelope)))
+        def work(body: bytes, envelope: Envelope) -> Response:
+            return respond(service.pipeline.invoke(contract, body, envelope))
+
+        return await handle(service, request, work, wants_json=True)
 
     return Route(contract.path, endpoint, methods=["POST"], name=contract.task)
+
+
+async def handle(
+    service: Service,
+    request: Request,
+    work: Callable[[bytes, Envelope], Response],
+    *,
+    wants_json: bool = False,
+    is_trusted: bool = False,
+) -> Response:
+    """What `work` makes of the body, done where the service computes.
+
+    `is_trusted` is for routes that only the platform can reach. A `Refusal`, from here or from
+    `work`, becomes its problem document.
+    """
+    envelope = service.platform.envelope(request.scope)
+    try:
+        if not is_trusted:
+            envelope = authorised(service, request, envelope)
+        if wants_json:
+            require_json(request)
+        body = await read_body(request, service.settings.payload_max_bytes)
+        return await service.run(lambda: work(body, envelope))
+    except Refusal as refusal:
+        return respond(service.pipeline.refuse(refusal, envelope))
+    except ClientDisconnect:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 def respond(outcome: Outcome) -> Response:

@@ -82,8 +82,7 @@ class Service:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         """A server's life. Runs only under uvicorn; Lambda has no such hook."""
-        workers = self.settings.workers or self.settings.cores
-        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="farthing")
+        self._workers = ThreadPoolExecutor(self.settings.calls_at_once, "farthing")
         if not self.is_ready:
             self.warm_up()
             self.pipeline.started(process_age_ns())

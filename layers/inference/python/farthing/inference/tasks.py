@@ -152,6 +152,7 @@ def open_models(task: str, settings: Settings) -> list[TextModel]:
             f"{', '.join(unknown) or f'one for the task {task}'}. "
             "Build it with `make bundles`, or point FARTHING_MODELS at a folder of bundles."
         )
-    threads = settings.threads or 1
     digest = settings.bundle_digest
-    return [open_task(Bundle.open(found[name][0], digest), threads) for name in names]
+    return [
+        open_task(Bundle.open(found[name][0], digest), settings.threads_per_call) for name in names
+    ]

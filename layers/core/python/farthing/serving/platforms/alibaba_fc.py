@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from farthing.errors import Refusal
 from farthing.serving.envelope import Envelope, deadline_after, generate_envelope
-from farthing.serving.http import CLIENT_CLOSED_REQUEST, read_body, respond
+from farthing.serving.http import handle, respond
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from starlette.requests import Request
 
     from farthing.serving.service import Service
     from farthing.settings import Settings
@@ -80,19 +80,13 @@ def _pre_stop(service: Service) -> Any:
 def _invoke(service: Service) -> Any:
     """An event: the body is the request, whatever its content type. Auth: the platform's."""
 
+    contract = service.contracts[0]
+
     async def endpoint(request: Request) -> Response:
-        envelope = service.platform.envelope(request.scope)
-        try:
-            body = await read_body(request, service.settings.payload_max_bytes)
-        except Refusal as refusal:
-            return _signalled(respond(service.pipeline.refuse(refusal, envelope)))
-        except ClientDisconnect:
-            return Response(status_code=CLIENT_CLOSED_REQUEST)
-        contract = service.contracts[0]
-        response = await service.run(
-            lambda: respond(service.pipeline.invoke(contract, body, envelope))
-        )
-        return _signalled(response)
+        def work(body: bytes, envelope: Envelope) -> Response:
+            return respond(service.pipeline.invoke(contract, body, envelope))
+
+        return _signalled(await handle(service, request, work, is_trusted=True))
 
     return endpoint
 

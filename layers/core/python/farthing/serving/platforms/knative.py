@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 from starlette.routing import Route
 
-from farthing.errors import Refusal
-from farthing.serving.envelope import Envelope, generate_envelope
-from farthing.serving.http import CLIENT_CLOSED_REQUEST, authorised, read_body, respond
+from farthing.serving.envelope import generate_envelope
+from farthing.serving.http import handle, respond
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from farthing.serving.envelope import Envelope
     from farthing.serving.service import Service
     from farthing.settings import Settings
 
@@ -43,22 +44,14 @@ def _cloud_event(service: Service) -> Any:
     """An event, answered by an event. Auth: as the contracts."""
     from farthing.serving.cloudevents import answer_event, read_event
 
-    async def endpoint(request: Request) -> Response:
-        envelope = service.platform.envelope(request.scope)
-        try:
-            envelope = authorised(service, request, envelope)
-            body = await read_body(request, service.settings.payload_max_bytes)
-            event = read_event(request.headers, body)
-        except Refusal as refusal:
-            return respond(service.pipeline.refuse(refusal, envelope))
-        except ClientDisconnect:
-            return Response(status_code=CLIENT_CLOSED_REQUEST)
-        contract = service.contracts[0]
+    contract = service.contracts[0]
 
-        def work() -> Response:
+    async def endpoint(request: Request) -> Response:
+        def work(body: bytes, envelope: Envelope) -> Response:
+            event = read_event(request.headers, body)
             outcome = service.pipeline.invoke(contract, event.data, envelope)
             return respond(outcome) if outcome.status >= 400 else answer_event(event, outcome)
 
-        return await service.run(work)
+        return await handle(service, request, work)
 
     return endpoint

@@ -1,0 +1,104 @@
+"""The command line as it is typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+FARTHING = Path(sys.executable).with_name("farthing")
+TITLE = "bosch serie 4 freestanding fridge freezer stainless steel"
+
+
+def farthing(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("FARTHING")}
+    return subprocess.run(
+        [FARTHING, *arguments],
+        cwd=ROOT,
+        env={**clean, "COLUMNS": "140", **environ},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["invoke"], ["models"], ["key"], ["forge"]])
+def test_help_teaches_every_command(command: list[str]) -> None:
+    done = farthing(*command, "--help")
+    assert done.returncode == 0
+    assert "Usage: farthing" in done.stdout
+
+
+def test_invoke_shows_the_answer_and_every_line_of_its_charge(models_dir: Path) -> None:
+    done = farthing("invoke", "classify", TITLE, "--models", str(models_dir))
+    assert done.returncode == 0, done.stderr
+    for expected in ("Fridge Freezers", "lambda.requests", "lambda.duration", "simulated", "total"):
+        assert expected in done.stdout
+
+
+@pytest.mark.parametrize("platform", ["lambda", "fc", "knative"])
+def test_invoke_json_is_for_machines_and_prices_as_asked(platform: str, models_dir: Path) -> None:
+    done = farthing(
+        "invoke", "embed", TITLE, "b", "--json", "--platform", platform, "--models", str(models_dir)
+    )
+    answer = json.loads(done.stdout)
+    assert len(answer["data"]) == 2
+    lines = answer["charge"]["lines"]
+    assert all(line["rule"].startswith(f"{platform}.") for line in lines)
+    assert sum(Decimal(line["amount"]) for line in lines) == Decimal(answer["charge"]["total"])
+
+
+@pytest.mark.parametrize("function", ["classify", "embed"])
+def test_invoke_replays_every_sample_event(function: str, models_dir: Path) -> None:
+    for event in sorted((ROOT / "functions" / function / "events").glob("*.json")):
+        done = farthing(
+            "invoke", function, "--event", str(event), "--json", "--models", str(models_dir)
+        )
+        assert done.returncode == 0, (event.name, done.stderr)
+        assert "charge" in json.loads(done.stdout), event.name
+
+
+def test_a_refusal_exits_1_with_its_reason_on_stderr(models_dir: Path) -> None:
+    done = farthing("invoke", "classify", " ", "--models", str(models_dir))
+    assert done.returncode == 1
+    assert "Input 0 is blank" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["invoke", "paint", "x"], "There is no function 'paint'"),
+        (["invoke", "classify"], "either texts or --event"),
+        (["invoke", "classify", "x", "--event", "README.md"], "either texts or --event"),
+        (["invoke", "classify", "--event", "README.md"], "cannot be read as a JSON event"),
+        (["invoke", "classify", "x", "--model", "gpt"], "asked for was gpt"),
+        (["invoke", "classify", "x", "--models", "/nowhere"], "holds no bundle"),
+        (["serve", "--host", "0.0.0.0"], "FARTHING_KEYS is empty"),
+        (["key", "House of Cards"], "not a tenant=sha256 pair"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_1(
+    arguments: list[str], said: str, models_dir: Path
+) -> None:
+    done = farthing(*arguments, FARTHING_MODELS=str(models_dir))
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_models_lists_size_accuracy_digest_and_licence(models_dir: Path) -> None:
+    rows = {
+        row["name"]: row
+        for row in json.loads(farthing("models", "--json", "--models", str(models_dir)).stdout)
+    }
+    assert rows["product-classifier"]["bytes"] <= 8_000_000
+    assert rows["all-minilm-l6-v2"]["bytes"] <= 24_000_000
+    for row in rows.values():
+        assert {"accuracy", "digest", "licence", "origin"} < row.keys()
+        assert row["name"] in farthing("models", "--models", str(models_dir)).stdout
