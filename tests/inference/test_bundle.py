@@ -30,7 +30,7 @@ def edit_manifest(bundle: Path, **changes: Any) -> None:
 def test_an_untouched_bundle_opens_and_names_itself(copied: Path) -> None:
     bundle = Bundle.open(copied)
     assert bundle.manifest.name == "product-classifier"
-    assert bundle.model == (copied / "model.onnx").read_bytes()
+    assert bundle.model_file == copied / "model.onnx"
     assert Bundle.open(copied, bundle.digest).digest == bundle.digest
 
 

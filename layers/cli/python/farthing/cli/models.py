@@ -13,7 +13,7 @@ DIGEST_CHARS = 12
 def models(models: Models = None, as_json: AsJson = False) -> None:
     """List the bundles with task, size, accuracy, digest and licence, their files checked."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from farthing.inference.bundle import Bundle, find_bundles
 
@@ -35,7 +35,8 @@ def models(models: Models = None, as_json: AsJson = False) -> None:
         ]
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return
-    table = Table("model", "task", "MB", "measured", "digest", "licence", title=str(root))
+    longest = max((len(bundle.manifest.name) for bundle in bundles), default=0)
+    table = Table(Column("model", min_width=longest), "task", "MB", "measured", "digest", "licence")
     for bundle in bundles:
         manifest = bundle.manifest
         measured = manifest.accuracy

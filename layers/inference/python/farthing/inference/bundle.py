@@ -67,17 +67,23 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """An opened bundle: its manifest, its digest and the verified bytes of model and tokenizer.
+    """A bundle whose files were found to be those that its manifest describes.
 
-    The bytes that were hashed are the bytes that are run, so a file changed after the check
-    cannot slip in.
+    They are loaded by path right after: who could change a file in between could as well change
+    the code, and images are read-only.
     """
 
     path: Path
     digest: Sha256
     manifest: Manifest
-    model: bytes
-    tokenizer: bytes
+
+    @property
+    def model_file(self) -> Path:
+        return self.path / MODEL_FILE
+
+    @property
+    def tokenizer_file(self) -> Path:
+        return self.path / TOKENIZER_FILE
 
     @property
     def size_bytes(self) -> int:
@@ -97,8 +103,9 @@ class Bundle(msgspec.Struct, frozen=True):
                 f"{path / 'manifest.json'} has {digest}. Deploy the bundle that was tested, "
                 "or update the expected digest."
             )
-        verified = {name: _verified(path / name, entry) for name, entry in manifest.files.items()}
-        return cls(path, digest, manifest, verified[MODEL_FILE], verified[TOKENIZER_FILE])
+        for name, entry in manifest.files.items():
+            _verify(path / name, entry)
+        return cls(path, digest, manifest)
 
 
 def read_manifest(path: Path) -> tuple[str, Manifest]:
@@ -148,18 +155,17 @@ class _Versioned(msgspec.Struct):
     format: int
 
 
-def _verified(file: Path, expected: FileDigest) -> bytes:
+def _verify(file: Path, expected: FileDigest) -> None:
     try:
-        content = file.read_bytes()
+        with file.open("rb") as content:
+            actual = hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as error:
         raise BundleMissing(
             f"Bundle file {file} cannot be read ({error.strerror}); its manifest asks for "
             f"sha256 {expected.sha256}. Restore the file or rebuild the bundle."
         ) from None
-    actual = hashlib.sha256(content).hexdigest()
     if actual != expected.sha256:
         raise BundleCorrupt(
             f"Bundle file {file} has sha256 {actual}; its manifest states {expected.sha256}. "
             "Restore the file or rebuild the bundle."
         )
-    return content

@@ -9,6 +9,7 @@ import onnxruntime as ort
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -24,7 +25,7 @@ class Session:
     billed like one that works.
     """
 
-    def __init__(self, model: bytes, threads: int = 1) -> None:
+    def __init__(self, model: Path, threads: int = 1) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -32,7 +33,10 @@ class Session:
         options.enable_mem_pattern = False
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        # From a path: given bytes, ONNX Runtime would keep them beside the weights for life.
+        self._session = ort.InferenceSession(
+            str(model), options, providers=["CPUExecutionProvider"]
+        )
         self._output = [self._session.get_outputs()[0].name]
 
     def run(self, batch: Sequence[Sequence[int]]) -> tuple[Floats, NDArray[np.int64]]:

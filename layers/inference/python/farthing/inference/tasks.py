@@ -41,8 +41,8 @@ class TextModel:
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
-        self._tokenizer = Tokenizer(bundle.tokenizer, bundle.manifest.max_tokens)
-        self._session = Session(bundle.model, threads)
+        self._tokenizer = Tokenizer(bundle.tokenizer_file, bundle.manifest.max_tokens)
+        self._session = Session(bundle.model_file, threads)
         self._batch_texts = BATCH_TEXTS if bundle.manifest.batch_drift.is_zero else 1
 
         self.name = bundle.manifest.name

@@ -8,6 +8,7 @@ import tokenizers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 class Tokens(NamedTuple):
@@ -18,10 +19,10 @@ class Tokens(NamedTuple):
 
 
 class Tokenizer:
-    """A fast tokenizer read from `tokenizer.json` bytes; `max_tokens` counts special tokens."""
+    """A fast tokenizer read from a `tokenizer.json`; `max_tokens` counts special tokens."""
 
-    def __init__(self, serialised: bytes, max_tokens: int) -> None:
-        self._tokenizer = tokenizers.Tokenizer.from_buffer(serialised)
+    def __init__(self, file: Path, max_tokens: int) -> None:
+        self._tokenizer = tokenizers.Tokenizer.from_file(str(file))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
 
