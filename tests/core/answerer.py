@@ -40,12 +40,12 @@ class LetterModel:
         )
 
     def compute(
-        self, work: Letters, *, before_batch: Callable[[], None] | None = None
+        self, work: Letters, *, before_batch: Callable[[int], None] | None = None
     ) -> np.ndarray:
         rows = []
         for text in work.texts:
             if before_batch is not None:
-                before_batch()
+                before_batch(len(text))
             self.on_compute()
             kinds = Counter(map(_kind, text.lower()))
             rows.append([kinds[label] / len(text) for label in LABELS])

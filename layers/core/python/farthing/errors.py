@@ -70,12 +70,14 @@ class Refusal(FarthingError):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def problem(self) -> dict[str, object]:
-        """The problem document of RFC 9457."""
+        """The problem document of RFC 9457; its member `error` is where OpenAI clients look."""
+        kind = f"urn:farthing:problem:{self.code}"
         return {
-            "type": f"urn:farthing:problem:{self.code}",
+            "type": kind,
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
+            "error": {"message": self.detail, "type": kind, "code": self.code},
         }
 
 

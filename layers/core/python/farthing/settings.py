@@ -100,7 +100,7 @@ def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
 
     Raises `SettingsError` naming the variable, what it holds and what it may be.
     """
-    host = _host(environ)
+    host = find_host(environ)
     values: dict[str, object] = dict(DEFAULTS[host])
     values.update(_from_platform(host, environ))
     values.update(_from_variables(environ))
@@ -124,7 +124,7 @@ def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
     return _checked(values)
 
 
-def _host(environ: Mapping[str, str]) -> HostName:
+def find_host(environ: Mapping[str, str]) -> HostName:
     """Where the process runs: as configured, else by the variables each platform itself sets."""
     configured = environ.get("FARTHING_PLATFORM", "")
     if configured:

@@ -73,6 +73,7 @@ SCHEMAS: dict[str, dict[str, object]] = {
             "detail": {"type": "string"},
             "instance": {"type": "string", "description": "The attempt's request id."},
             "charge": {"$ref": REF.format(name="Charge")},
+            "error": {"type": "object", "description": "The same, for OpenAI's clients."},
         },
     },
 }
@@ -131,6 +132,7 @@ def _document_contract(app: FastAPI, contract: Contract) -> None:
         _never_called,
         methods=["POST"],
         summary=contract.summary,
+        operation_id=contract.task,
         responses=responses,
         openapi_extra={"requestBody": {"required": True, "content": {JSON: request}}},
     )
@@ -140,7 +142,14 @@ def _document_get(app: FastAPI, path: str, summary: str, *refusals: int) -> None
     responses: dict[int | str, dict[str, Any]] = {
         code: {"description": "Not yet"} for code in refusals
     }
-    app.add_api_route(path, _never_called, methods=["GET"], summary=summary, responses=responses)
+    app.add_api_route(
+        path,
+        _never_called,
+        methods=["GET"],
+        summary=summary,
+        operation_id=path.rpartition("/")[2],
+        responses=responses,
+    )
 
 
 async def _never_called() -> None:

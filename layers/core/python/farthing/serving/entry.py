@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from farthing.serving.service import Service, process_age_ns
-from farthing.settings import read_settings
+from farthing.settings import find_host, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +24,7 @@ class Entry:
         self._environ = environ
         self._service: Service | None = None
         self._handler: Callable[[Any, Any], Any] | None = None
-        if read_settings(environ).host == "lambda":
+        if find_host(environ) == "lambda":
             self._handler = self._build_handler()
 
     @property
@@ -46,6 +46,16 @@ class Entry:
         receive: Callable[[], Awaitable[Any]],
         send: Callable[[Any], Awaitable[None]],
     ) -> None:
+        if scope["type"] == "lifespan":
+            try:
+                _ = self.service
+            except Exception as error:
+                # Uvicorn takes an exception here for an application without a lifespan, and
+                # would go on to serve one that cannot answer.
+                await receive()
+                message = f"farthing: {error}"
+                await send({"type": "lifespan.startup.failed", "message": message})
+                return
         await self.service.app(scope, receive, send)
 
     def _build_handler(self) -> Callable[[Any, Any], Any]:

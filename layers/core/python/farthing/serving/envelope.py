@@ -7,6 +7,7 @@ import time
 
 import msgspec
 
+from farthing.billing.shares import Share
 from farthing.usage import NS_PER_MS
 
 
@@ -15,13 +16,15 @@ class Envelope(msgspec.Struct, frozen=True):
 
     `request_id` is the platform's own, or generated; a caller's headers never name an attempt.
     `deadline_ns` is on the clock of `time.perf_counter_ns`. `memory_mb` is set where the platform
-    states it per call.
+    states it per call. `share` is set where the platform's clock starts before the request is
+    read; elsewhere the pipeline starts it.
     """
 
     request_id: str
     deadline_ns: int
     tenant: str
     memory_mb: int | None = None
+    share: Share | None = None
 
     @property
     def remaining_ns(self) -> int:

@@ -226,7 +226,7 @@ def _unknown_route(request: Request, error: Exception) -> Refusal:
 def _method_not_allowed(request: Request, error: Exception) -> Refusal:
     allowed = (getattr(error, "headers", None) or {}).get("Allow", "POST")
     return MethodNotAllowed(
-        f"The path is not served for {request.method}. Use {allowed}.", allow=allowed
+        f"The path is not served for this method. Use {allowed}.", allow=allowed
     )
 
 

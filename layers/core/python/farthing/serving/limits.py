@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,7 +27,13 @@ def read_request(payload: bytes | Any, request_type: type[msgspec.Struct]) -> An
         return msgspec.convert(payload, request_type)
     except msgspec.ValidationError as error:
         raise InvalidRequest(
-            f"The request does not fit the route: {error}. See /openapi.json for its fields."
+            f"The request does not fit the route: {_without_values(error)}. "
+            "See /openapi.json for its fields."
+        ) from None
+    except UnicodeEncodeError:
+        raise InvalidRequest(
+            "A field's name or choice has half of a surrogate pair, which is no character. "
+            "Send whole characters."
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
@@ -68,6 +75,14 @@ def check_answer_fits(
             f"have {settings.payload_max_bytes}. Send at most {room // row_bytes} inputs "
             f"a call, or {contract.shrink_hint(request)}."
         )
+
+
+# What msgspec quotes of the request: an unknown field's name, and a choice there is not.
+QUOTED = re.compile(r"(unknown field) `.*`|(enum value) '.*'(?= - at `)", flags=re.DOTALL)
+
+
+def _without_values(error: Exception) -> str:
+    return QUOTED.sub(lambda found: found[1] or found[2], str(error))
 
 
 def _check_encodable(text: str, index: int) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from farthing.billing.meter import HOUSE, Charge, Plan
-from farthing.errors import DeadlineTooNear, InternalFault, Refusal, UnknownModel
+from farthing.errors import InternalFault, Refusal, UnknownModel
 from farthing.money import plain
 from farthing.serving import limits
+from farthing.serving.pace import Pace
 from farthing.usage import NS_PER_MS, Usage
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from farthing.settings import Settings
 
 log = logging.getLogger("farthing")
-
-# Left of the deadline for pricing, encoding and the way back.
-RESERVE_NS = 50 * NS_PER_MS
-RETRY_AFTER_S = "1"
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -65,7 +62,7 @@ class Pipeline:
         self._plan = plan or Plan()
         self._first = threading.Lock()
         self._init_ns = 0
-        self._ns_per_token = 0
+        self._pace = Pace()
 
     @property
     def models(self) -> list[Answerer]:
@@ -75,9 +72,13 @@ class Pipeline:
         """The instance took this long to start; the first invocation carries it."""
         self._init_ns = init_ns
 
+    def arrive(self) -> Share:
+        """The share of an invocation that is here from now on, for its envelope."""
+        return self._shared.enter()
+
     def invoke(self, contract: Contract, payload: bytes | Any, envelope: Envelope) -> Outcome:
         """The outcome for a JSON body (bytes) or an already parsed event."""
-        share = self._shared.enter()
+        share = envelope.share or self.arrive()
         try:
             return self._answer(contract, payload, envelope, share)
         except Refusal as refusal:
@@ -101,7 +102,7 @@ class Pipeline:
 
     def refuse(self, refusal: Refusal, envelope: Envelope) -> Outcome:
         """The outcome for an invocation that was refused before its payload was known."""
-        return self._refused(refusal, envelope, self._shared.enter())
+        return self._refused(refusal, envelope, envelope.share or self.arrive())
 
     def _answer(
         self, contract: Contract, payload: bytes | Any, envelope: Envelope, share: Share
@@ -116,12 +117,12 @@ class Pipeline:
         work = answerer.prepare(texts)
         prepared_ns = time.perf_counter_ns()
 
-        self._check_deadline(envelope, work.tokens * self._ns_per_token)
+        self._pace.check(envelope, work.tokens)
         share.compute(work.tokens)
-        rows = answerer.compute(work, before_batch=lambda: self._check_deadline(envelope, 0))
+        rows = answerer.compute(work, before_batch=self._pace.guard(envelope))
         share.wait()
         computed_ns = time.perf_counter_ns()
-        self._learn(work.tokens, computed_ns - prepared_ns)
+        self._pace.learn(work.tokens, computed_ns - prepared_ns)
 
         body = contract.answer(request, answerer, rows)
         usage = self._usage(share, envelope, work.tokens, work.truncated)
@@ -156,20 +157,6 @@ class Pipeline:
             f"`model` names a model that is not served here; for this route there is {known}. "
             "Use one of those, or leave model out."
         )
-
-    def _check_deadline(self, envelope: Envelope, expected_ns: int) -> None:
-        remaining_ns = envelope.remaining_ns
-        if remaining_ns < expected_ns + RESERVE_NS:
-            raise DeadlineTooNear(
-                f"{max(0, remaining_ns) // NS_PER_MS} ms are left of this invocation, too few to "
-                "answer. Try again, with fewer inputs or a longer timeout.",
-                retry_after=RETRY_AFTER_S,
-            )
-
-    def _learn(self, tokens: int, compute_ns: int) -> None:
-        """A running mean of time per token; the past counts seven eighths."""
-        latest = compute_ns // max(1, tokens)
-        self._ns_per_token = (self._ns_per_token * 7 + latest) // 8 or latest
 
     def _usage(self, share: Share, envelope: Envelope, tokens: int, truncated: int) -> Usage:
         with self._first:

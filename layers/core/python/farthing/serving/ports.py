@@ -41,8 +41,8 @@ class Answerer(Protocol):
     def prepare(self, texts: Sequence[str], /) -> Any:
         """The texts as `Work`; counts tokens and runs nothing."""
 
-    def compute(self, work: Any, /, *, before_batch: Callable[[], None] | None = None) -> Rows:
-        """One row per text. `before_batch` runs ahead of each batch and may raise to stop."""
+    def compute(self, work: Any, /, *, before_batch: Callable[[int], None] | None = None) -> Rows:
+        """One row per text. `before_batch` is told each batch's tokens and may raise to stop."""
 
     def describe(self) -> dict[str, object]:
         """What `/v1/models` says of the model: size, accuracy, digest, licence."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from farthing.settings import Settings
 
 BATCH_TEXTS = 32
+# Attention grows with the square of the length: 32 texts of 256 tokens would take 100 MB.
+BATCH_TOKENS_MAX = 2048
 
 
 class Prepared(NamedTuple):
@@ -80,26 +82,33 @@ class TextModel:
         prepared: Prepared,
         *,
         batch_texts: int | None = None,
-        before_batch: Callable[[], None] | None = None,
+        before_batch: Callable[[int], None] | None = None,
     ) -> Floats:
         """One row per text, [texts, dims], in the order of the texts.
 
-        `before_batch` is called ahead of each run and may raise to stop. `batch_texts` overrides
-        the bundle's own batching, which only evaluation has reason to do.
+        `before_batch` is called with each run's tokens ahead of it and may raise to stop.
+        `batch_texts` overrides the bundle's own batching, which only evaluation has reason to do.
         """
         rows = np.empty((len(prepared.texts), self.manifest.dims), dtype=np.float32)
         for batch in self._batches(prepared.texts, batch_texts or self._batch_texts):
+            ids = [prepared.texts[index].ids for index in batch]
             if before_batch is not None:
-                before_batch()
-            output, mask = self._session.run([prepared.texts[index].ids for index in batch])
+                before_batch(sum(map(len, ids)))
+            output, mask = self._session.run(ids)
             rows[batch] = self._head(output, mask)
         return rows
 
     def _batches(self, texts: Sequence[Tokens], batch_texts: int) -> Iterator[list[int]]:
         """Indices in groups of similar length, so that little time goes into padding."""
-        order = sorted(range(len(texts)), key=lambda index: len(texts[index].ids))
-        for start in range(0, len(order), batch_texts):
-            yield order[start : start + batch_texts]
+        batch: list[int] = []
+        for index in sorted(range(len(texts)), key=lambda index: len(texts[index].ids)):
+            padded_tokens = (len(batch) + 1) * len(texts[index].ids)
+            if batch and (len(batch) == batch_texts or padded_tokens > BATCH_TOKENS_MAX):
+                yield batch
+                batch = []
+            batch.append(index)
+        if batch:
+            yield batch
 
     def _head(self, output: Floats, mask: NDArray[np.int64]) -> Floats:
         raise NotImplementedError

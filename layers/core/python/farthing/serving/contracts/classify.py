@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
     from farthing.serving.ports import Answerer, Rows
 
-Text = Annotated[str, msgspec.Meta(description="A text to classify; not blank.")]
+# Blank texts are refused in our own words, so the rule is only published here.
+NOT_BLANK = {"minLength": 1, "pattern": r"\S"}
+Text = Annotated[
+    str, msgspec.Meta(description="A text to classify; not blank.", extra_json_schema=NOT_BLANK)
+]
 Texts = Annotated[list[Text], msgspec.Meta(min_length=1)]
 
 # '{"label":"","score":0.12345678901234567},' with room for an exponent.

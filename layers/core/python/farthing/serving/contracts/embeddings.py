@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
     from farthing.serving.ports import Answerer, Rows
 
-Text = Annotated[str, msgspec.Meta(description="A text to embed; not blank.")]
+# Blank texts are refused in our own words, so the rule is only published here.
+NOT_BLANK = {"minLength": 1, "pattern": r"\S"}
+Text = Annotated[
+    str, msgspec.Meta(description="A text to embed; not blank.", extra_json_schema=NOT_BLANK)
+]
 Texts = Annotated[list[Text], msgspec.Meta(min_length=1)]
 
 # A component as JSON prints a float64 that was a float32, with its comma: '-0.0341964587777853,'.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from starlette.routing import Route
 
+    from farthing.billing.shares import Share
     from farthing.serving.pipeline import Outcome
     from farthing.serving.service import Service
     from farthing.settings import Settings
@@ -35,16 +36,23 @@ class LambdaPlatform:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._share: Share | None = None
+
+    def arrive(self, share: Share) -> None:
+        """The next envelope's time began already: Lambda bills from the call of the handler."""
+        self._share = share
 
     def envelope(self, scope: Mapping[str, Any]) -> Envelope:
         return self.envelope_of(scope.get("aws.context"))
 
     def envelope_of(self, context: LambdaContext | None) -> Envelope:
         tenant = self._settings.tenant
+        share, self._share = self._share, None
         if context is None:
-            return generate_envelope(self._settings.timeout_ms, tenant)
+            generated = generate_envelope(self._settings.timeout_ms, tenant)
+            return msgspec.structs.replace(generated, share=share)
         deadline_ns = deadline_after(context.get_remaining_time_in_millis())
-        return Envelope(context.aws_request_id, deadline_ns, tenant)
+        return Envelope(context.aws_request_id, deadline_ns, tenant, share=share)
 
     def routes(self, service: Service) -> Sequence[Route]:
         return ()
@@ -57,12 +65,22 @@ def build_handler(service: Service) -> Callable[[Any, Any], Any]:
     the request itself and gets the answer's body, or the problem's.
     """
     platform = LambdaPlatform(service.settings)
+    service.platform = platform
     contract = service.contracts[0]
     http = _mangum(service)
 
     def handler(event: Any, context: Any) -> Any:
+        share = service.pipeline.arrive()
+        platform.arrive(share)
+        try:
+            return answer(event, context)
+        finally:
+            share.leave()
+
+    def answer(event: Any, context: Any) -> Any:
         if isinstance(event, dict) and "requestContext" in event:
             try:
+                _require_method(event)
                 return http(event, context)
             except (ValueError, TypeError, KeyError, AttributeError, RuntimeError):
                 # Mangum reads the event outside the application. These errors mean an event that
@@ -76,6 +94,15 @@ def build_handler(service: Service) -> Callable[[Any, Any], Any]:
         return service.pipeline.invoke(contract, event, platform.envelope_of(context)).body
 
     return handler
+
+
+def _require_method(event: dict[str, Any]) -> None:
+    """Raises `KeyError` or `TypeError`; Mangum would hand the application whatever stands there."""
+    method = (
+        event["httpMethod"] if "httpMethod" in event else event["requestContext"]["http"]["method"]
+    )
+    if not isinstance(method, str):
+        raise TypeError(method)
 
 
 def _mangum(service: Service) -> Any:

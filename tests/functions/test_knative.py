@@ -1,0 +1,165 @@
+"""A function as Knative runs it: plain HTTP on `$PORT`, several at once, and SIGTERM at the end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.functions.knative import KNATIVE, assert_charged
+from tests.functions.server import START_S, STOP_S, Server, run_to_end, uvicorn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Serve
+
+# A text that fills every window: some 300 pieces for a vocabulary of words, more for any other.
+LONG_TEXT = "stainless steel frost free fridge freezer 186cm " * 60
+ROUTES = {"classify": ("/v1/classify", "inputs"), "embed": ("/v1/embeddings", "input")}
+
+
+@pytest.fixture(scope="module", params=ROUTES)
+def function(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def server(serve_for_session: Serve, function: str) -> Server:
+    return serve_for_session(uvicorn(function), KNATIVE)
+
+
+def long_request(texts: int) -> dict[str, Any]:
+    return {"input": [LONG_TEXT] * texts, "encoding_format": "base64"}
+
+
+def test_a_request_is_charged_at_the_nodes_price(server: Server, function: str) -> None:
+    path, field = ROUTES[function]
+    answer = server.client.post(path, json={field: "bosch fridge freezer"})
+    assert answer.status_code == 200
+    assert answer.headers["x-farthing-cost-usd"] == answer.json()["charge"]["total"]
+    assert_charged(answer.json())
+
+
+def test_headers_of_other_platforms_are_a_callers_own_words(server: Server, function: str) -> None:
+    path, field = ROUTES[function]
+    forged = {
+        "x-fc-request-id": "forged",
+        "x-fc-function-memory": "128",
+        "x-amzn-requestid": "forged",
+        "x-amzn-trace-id": "forged",
+        "lambda-runtime-aws-request-id": "forged",
+        "lambda-runtime-deadline-ms": "1",
+        "x-request-id": "forged",
+        "ce-id": "forged",
+    }
+    answers = [
+        server.client.post(path, json={field: "bosch fridge freezer"}, headers=forged)
+        for _ in range(2)
+    ]
+    ids = {answer.headers["x-request-id"] for answer in answers}
+    assert len(ids) == 2
+    assert not any("forged" in request_id for request_id in ids)
+    for answer in answers:
+        assert_charged(answer.json())
+
+
+@pytest.mark.parametrize("path", ["/initialize", "/invoke", "/pre-stop"])
+def test_the_routes_of_other_platforms_are_not_served(server: Server, path: str) -> None:
+    answer = server.client.post(path, content="{}")
+    assert answer.status_code == 404
+    assert server.client.get("/readyz").status_code == 200
+
+
+def test_a_model_that_loads_but_cannot_infer_is_never_ready(
+    serve: Serve, models_dir: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(models_dir / "all-minilm-l6-v2", models / "all-minilm-l6-v2")
+    manifest = models / "all-minilm-l6-v2" / "manifest.json"
+    stated = json.loads(manifest.read_text(encoding="utf-8"))
+    # Only a real inference shows that the graph's vectors are not as long as the manifest says.
+    manifest.write_text(json.dumps(stated | {"dims": stated["dims"] - 1}), encoding="utf-8")
+    server = serve(uvicorn("embed"), KNATIVE | {"FARTHING_MODELS": str(models)}, wait=False)
+    statuses: list[int] = []
+    deadline = time.monotonic() + START_S
+    while server.is_running and 200 not in statuses and time.monotonic() < deadline:
+        try:
+            statuses.append(server.client.get("/readyz").status_code)
+        except httpx.TransportError:
+            time.sleep(0.05)
+    assert 200 not in statuses
+    assert server.process.wait(STOP_S) != 0
+
+
+def test_a_request_in_flight_is_answered_when_the_instance_is_told_to_stop(serve: Serve) -> None:
+    server = serve(uvicorn("embed"), KNATIVE)
+    process = psutil.Process(server.process.pid)
+    before_s = process.cpu_times().user
+    with ThreadPoolExecutor(1) as caller:
+        sent = caller.submit(server.client.post, "/v1/embeddings", json=long_request(96))
+        deadline = time.monotonic() + START_S
+        # Only computing takes so much of a core: the request is under way, not just received.
+        while process.cpu_times().user < before_s + 0.2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not sent.done()
+        # Uvicorn drains and then dies of the signal it was sent. As a container's process 1,
+        # whom the kernel spares that signal, it goes on to exit with 0.
+        assert server.terminate() == -signal.SIGTERM
+        answer = sent.result(STOP_S)
+    assert answer.status_code == 200
+    assert len(answer.json()["data"]) == 96
+    assert_charged(answer.json())
+
+
+def test_requests_at_once_share_the_time_and_do_not_each_pay_it(serve: Serve) -> None:
+    environ = KNATIVE | {"FARTHING_WORKERS": "2", "FARTHING_VCPU_MILLI": "2000"}
+    server = serve(uvicorn("embed"), environ)
+    together = threading.Barrier(2)
+
+    def call() -> tuple[float, float, dict[str, Any]]:
+        together.wait(START_S)
+        started = time.perf_counter()
+        answer = server.client.post("/v1/embeddings", json=long_request(16))
+        assert answer.status_code == 200
+        return started, time.perf_counter(), answer.json()
+
+    with ThreadPoolExecutor(2) as callers:
+        calls = [future.result() for future in [callers.submit(call) for _ in range(2)]]
+    starts, ends, bodies = zip(*calls, strict=True)
+    assert max(starts) < min(ends), "the calls did not overlap"
+    wall_ms = (max(ends) - min(starts)) * 1000
+    busy_ms = [body["usage"]["busy_ms"] for body in bodies]
+    assert 0 < sum(busy_ms) <= wall_ms
+    for body in bodies:
+        assert_charged(body, vcpu_milli=2000)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("FARTHING_MEMORY_MB", "abc"),
+        ("FARTHING_MEMORY_MB", "0"),
+        ("FARTHING_VCPU_MILLI", "0.5"),
+        ("FARTHING_ACCESS", "local"),
+        ("FARTHING_ACCESS", "keys"),
+        ("FARTHING_NODE", "m1.tiny"),
+        ("FARTHING_REGION", "atlantis-1"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named_and_nothing_starts(
+    models_dir: Path, variable: str, value: str
+) -> None:
+    environ = KNATIVE | {"FARTHING_MODELS": str(models_dir), "PORT": "0", variable: value}
+    ended = run_to_end(uvicorn("embed"), environ)
+    assert ended.returncode != 0
+    named = {"FARTHING_NODE": "knative.vcpu.m1.tiny"}.get(variable, variable)
+    assert named in ended.stderr
