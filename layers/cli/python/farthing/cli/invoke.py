@@ -118,7 +118,7 @@ def _replay(service: Service, event: Any) -> dict[str, Any]:
 
 def _as_platform(service: Service, event: dict[str, Any]) -> ASGIApp:
     """The service's routes as the event's platform sees them; prices stay simulated."""
-    from farthing.serving.http import build_app
+    from farthing.serving.http import App
     from farthing.serving.platforms.alibaba_fc import FunctionComputePlatform
     from farthing.serving.platforms.knative import KnativePlatform
 
@@ -126,7 +126,7 @@ def _as_platform(service: Service, event: dict[str, Any]) -> ASGIApp:
         service.platform = FunctionComputePlatform(service.settings)
     elif event.get("platform") == "knative":
         service.platform = KnativePlatform(service.settings)
-    return build_app(service, service.platform.routes(service))
+    return App(service)
 
 
 async def _send(app: ASGIApp, event: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Usage into money: price books, the meter, shared time."""

@@ -9,9 +9,9 @@ from cloudevents.core.bindings.http import HTTPMessage, from_binary, from_struct
 from cloudevents.core.exceptions import BaseCloudEventException
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
-from starlette.responses import Response
 
 from farthing.errors import MalformedBody, UnsupportedMediaType
+from farthing.serving.exchange import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +71,7 @@ def _complete(attributes: dict[str, Any], data: Any) -> CloudEvent:
     return CloudEvent(attributes, data)
 
 
-def answer_event(event: Event, outcome: Outcome) -> Response:
+def answer_event(event: Event, outcome: Outcome) -> Reply:
     """The outcome as an event in binary mode, so that a Broker can deliver it onwards.
 
     `causationid` names the event it answers, and `subject` its type.
@@ -86,4 +86,4 @@ def answer_event(event: Event, outcome: Outcome) -> Response:
         "datacontenttype": "application/json",
     }
     message = to_binary(CloudEvent(attributes, msgspec.json.encode(outcome.body)), JSONFormat())
-    return Response(message.body, 200, headers={**outcome.headers, **message.headers})
+    return Reply(200, {**outcome.headers, **message.headers}, message.body)

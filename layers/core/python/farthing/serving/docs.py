@@ -13,7 +13,7 @@ from fastapi import Security
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 
-from farthing.serving.http import JSON, PROBLEM
+from farthing.serving.exchange import JSON, PROBLEM
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from farthing.billing.meter import Meter
 from farthing.billing.prices import read_price_book
 from farthing.billing.shares import SharedTime
 from farthing.serving.keys import KeyRing
 from farthing.serving.pipeline import Pipeline
+from farthing.serving.platforms import LocalPlatform
 from farthing.serving.registry import FUNCTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Sequence
+    from concurrent.futures import Executor
 
-    from starlette.applications import Starlette
-
+    from farthing.serving.http import App
     from farthing.serving.platforms import Platform
     from farthing.serving.ports import Contract
     from farthing.settings import Settings
-
-T = TypeVar("T")
 
 WARM_UP_TEXT = "A text that every model can read."
 
@@ -54,42 +50,30 @@ class Service:
         self.platform = _platform(settings)
         self.is_ready = False
         self.load_ns = time.perf_counter_ns() - started_ns
-        self._workers: ThreadPoolExecutor | None = None
-        self._app: Starlette | None = None
+        # The threads that compute; only a server has any.
+        self.workers: Executor | None = None
+        self._app: App | None = None
 
     @property
-    def app(self) -> Starlette:
+    def app(self) -> App:
         """The ASGI application; built on first use, since a direct invocation needs none."""
         if self._app is None:
-            from farthing.serving.http import build_app
+            from farthing.serving.http import App
 
-            self._app = build_app(self, self.platform.routes(self))
-            self._app.router.lifespan_context = self._lifespan
+            self._app = App(self)
         return self._app
+
+    def start(self) -> None:
+        """Makes a server ready: once, however often it is asked to."""
+        if not self.is_ready:
+            self.warm_up()
+            self.pipeline.started(process_age_ns())
 
     def warm_up(self) -> None:
         """One real inference by every model; only then is the service ready. The house pays."""
         for answerer in self.pipeline.models:
             answerer.compute(answerer.prepare([WARM_UP_TEXT]))
         self.is_ready = True
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """The work's result: from a worker thread on a server, inline where calls come singly."""
-        if self._workers is None:
-            return work()
-        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
-
-    @asynccontextmanager
-    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        """A server's life. Runs only under uvicorn; Lambda has no such hook."""
-        self._workers = ThreadPoolExecutor(self.settings.calls_at_once, "farthing")
-        if not self.is_ready:
-            self.warm_up()
-            self.pipeline.started(process_age_ns())
-        yield
-        self.is_ready = False
-        self._workers.shutdown()
-        self._workers = None
 
 
 def process_age_ns() -> int:
@@ -115,6 +99,8 @@ def _platform(settings: Settings) -> Platform:
         from farthing.serving.platforms.alibaba_fc import FunctionComputePlatform
 
         return FunctionComputePlatform(settings)
-    from farthing.serving.platforms.knative import KnativePlatform, LocalPlatform
+    if settings.host == "knative":
+        from farthing.serving.platforms.knative import KnativePlatform
 
-    return KnativePlatform(settings) if settings.host == "knative" else LocalPlatform(settings)
+        return KnativePlatform(settings)
+    return LocalPlatform(settings)

@@ -1,0 +1,1 @@
+"""The endpoints of the HTTP contract, version 1."""

@@ -1,8 +1,10 @@
-"""The three platforms, as serving sees them."""
+"""The three platforms as serving sees them, and this machine as a fourth."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
+
+from farthing.serving.envelope import generate_envelope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 
     from farthing.serving.envelope import Envelope
     from farthing.serving.service import Service
+    from farthing.settings import Settings
 
 
 class Platform(Protocol):
@@ -21,3 +24,16 @@ class Platform(Protocol):
 
     def routes(self, service: Service, /) -> Sequence[Route]:
         """The routes that the platform itself calls, beside the contract's."""
+
+
+class LocalPlatform:
+    """Generates every identity, since nothing here gives one that a caller could not forge."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def envelope(self, scope: Mapping[str, Any]) -> Envelope:
+        return generate_envelope(self._settings.timeout_ms, self._settings.tenant)
+
+    def routes(self, service: Service) -> Sequence[Route]:
+        return ()

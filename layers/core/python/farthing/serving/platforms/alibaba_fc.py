@@ -11,12 +11,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from farthing.serving.envelope import Envelope, deadline_after, generate_envelope
-from farthing.serving.http import handle, respond
+from farthing.serving.exchange import Reply, reply_with
+from farthing.serving.http import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from starlette.requests import Request
+    from starlette.types import Message, Receive, Scope, Send
 
     from farthing.serving.service import Service
     from farthing.settings import Settings
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
 REQUEST_ID = b"x-fc-request-id"
 MEMORY_MB = b"x-fc-function-memory"
 # The platform takes an event's failure from this header, whatever the body says.
-STATUS = "x-fc-status"
-FAILED = "404"
-SUCCEEDED = "200"
+STATUS = b"x-fc-status"
+FAILED = b"404"
+SUCCEEDED = b"200"
 REQUEST_ID_MAX_CHARS = 128
 
 
@@ -56,19 +58,18 @@ class FunctionComputePlatform:
         )
 
 
-def _initialize(service: Service) -> Any:
+def _initialize(service: Service) -> Callable[[Request], Awaitable[Response]]:
     """Called once an instance. Auth: the platform's; it does not route callers here."""
 
     async def endpoint(request: Request) -> Response:
-        if not service.is_ready:
-            service.warm_up()
+        service.start()
         return Response("ready", media_type="text/plain")
 
     return endpoint
 
 
-def _pre_stop(service: Service) -> Any:
-    """Called before an instance is frozen for good. Auth: the platform's."""
+def _pre_stop(service: Service) -> Callable[[Request], Awaitable[Response]]:
+    """Called before an instance is stopped for good. Auth: the platform's."""
 
     async def endpoint(request: Request) -> Response:
         service.is_ready = False
@@ -77,25 +78,25 @@ def _pre_stop(service: Service) -> Any:
     return endpoint
 
 
-def _invoke(service: Service) -> Any:
+def _invoke(service: Service) -> Endpoint:
     """An event: the body is the request, whatever its content type. Auth: the platform's."""
-
     contract = service.contracts[0]
 
-    async def endpoint(request: Request) -> Response:
-        def work(body: bytes, envelope: Envelope) -> Response:
-            return respond(service.pipeline.invoke(contract, body, envelope))
+    def work(body: bytes, headers: Mapping[str, str], envelope: Envelope) -> Reply:
+        return reply_with(service.pipeline.invoke(contract, body, envelope))
 
-        return _signalled(await handle(service, request, work, is_trusted=True))
-
-    return endpoint
+    return _Signalling(service, work, is_trusted=True)
 
 
-def _signalled(response: Response) -> Response:
-    """The response with the event's success or failure as the platform reads it."""
-    if response.status_code < 400:
-        response.headers[STATUS] = SUCCEEDED
-    else:
-        response.headers[STATUS] = FAILED
-        response.status_code = int(FAILED)
-    return response
+class _Signalling(Endpoint):
+    """An endpoint that tells an event's success or failure as the platform reads it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def signal(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                has_failed = message["status"] >= 400
+                message["status"] = int(FAILED) if has_failed else message["status"]
+                message["headers"].append((STATUS, FAILED if has_failed else SUCCEEDED))
+            await send(message)
+
+        await super().__call__(scope, receive, signal)

@@ -1,14 +1,21 @@
-"""AWS Lambda: HTTP events through Mangum, everything else as a direct invocation."""
+"""AWS Lambda: HTTP events and direct invocations."""
 
 from __future__ import annotations
 
-import asyncio
+import base64
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from farthing.errors import MalformedBody
+from farthing.errors import MalformedBody, Refusal
 from farthing.serving.envelope import Envelope, deadline_after, generate_envelope
+from farthing.serving.exchange import (
+    Reply,
+    authorised,
+    reply_with,
+    require_json,
+    require_size,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from farthing.billing.shares import Share
-    from farthing.serving.pipeline import Outcome
+    from farthing.serving.ports import Contract
     from farthing.serving.service import Service
     from farthing.settings import Settings
 
@@ -66,57 +73,97 @@ def build_handler(service: Service) -> Callable[[Any, Any], Any]:
     """
     platform = LambdaPlatform(service.settings)
     service.platform = platform
-    contract = service.contracts[0]
-    http = _mangum(service)
+    gateway = Gateway(service, platform)
 
     def handler(event: Any, context: Any) -> Any:
         share = service.pipeline.arrive()
         platform.arrive(share)
         try:
-            return answer(event, context)
+            if isinstance(event, dict) and "requestContext" in event:
+                return gateway.answer(event, context)
+            envelope = platform.envelope_of(context)
+            return service.pipeline.invoke(service.contracts[0], event, envelope).body
         finally:
             share.leave()
-
-    def answer(event: Any, context: Any) -> Any:
-        if isinstance(event, dict) and "requestContext" in event:
-            try:
-                _require_method(event)
-                return http(event, context)
-            except (ValueError, TypeError, KeyError, AttributeError, RuntimeError):
-                # Mangum reads the event outside the application. These errors mean an event that
-                # no gateway sends: a body that is not base64, a method that is a number.
-                refusal = MalformedBody(
-                    "The event looks like an HTTP request but is not one that a gateway sends. "
-                    "Send the request's JSON alone, or a whole gateway event."
-                )
-                outcome = service.pipeline.refuse(refusal, platform.envelope_of(context))
-                return _http_response(outcome)
-        return service.pipeline.invoke(contract, event, platform.envelope_of(context)).body
 
     return handler
 
 
+class Gateway:
+    """HTTP by events.
+
+    A contract's `POST` in payload format 2.0 (HTTP API, Function URL) is answered straight; all
+    else goes through Mangum to the ASGI application. Their imports would be a fifth of a cold
+    start and are left until such an event comes.
+    """
+
+    def __init__(self, service: Service, platform: LambdaPlatform) -> None:
+        self._service = service
+        self._platform = platform
+        self._contracts = {contract.path: contract for contract in service.contracts}
+        self._mangum: Callable[[Any, Any], Any] | None = None
+
+    def answer(self, event: dict[str, Any], context: Any) -> Any:
+        """The gateway's HTTP response."""
+        try:
+            _require_method(event)
+            contract = self._straight(event)
+            if contract is not None:
+                return self._contract(contract, event, self._platform.envelope_of(context))
+            return self._through_mangum(event, context)
+        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError):
+            # The event is read on trust. These errors mean one that no gateway sends: a body
+            # that is not base64, a method that is a number.
+            refusal = MalformedBody(
+                "The event looks like an HTTP request but is not one that a gateway sends. "
+                "Send the request's JSON alone, or a whole gateway event."
+            )
+            envelope = self._platform.envelope_of(context)
+            return _response(reply_with(self._service.pipeline.refuse(refusal, envelope)))
+
+    def _straight(self, event: dict[str, Any]) -> Contract | None:
+        if event.get("version") != "2.0":
+            return None
+        http = event["requestContext"]["http"]
+        return self._contracts.get(http["path"]) if http["method"] == "POST" else None
+
+    def _contract(self, contract: Contract, event: dict[str, Any], envelope: Envelope) -> Any:
+        service = self._service
+        headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
+        body = event.get("body") or ""
+        payload = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+        try:
+            envelope = authorised(service, headers, envelope)
+            require_json(headers)
+            require_size(len(payload), service.settings.payload_max_bytes)
+        except Refusal as refusal:
+            return _response(reply_with(service.pipeline.refuse(refusal, envelope)))
+        return _response(reply_with(service.pipeline.invoke(contract, payload, envelope)))
+
+    def _through_mangum(self, event: dict[str, Any], context: Any) -> Any:
+        if self._mangum is None:
+            import asyncio
+
+            from mangum import Mangum
+
+            # Mangum runs on the thread's event loop; an implicit one is deprecated.
+            asyncio.set_event_loop(asyncio.new_event_loop())
+            self._mangum = Mangum(self._service.app, lifespan="off", text_mime_types=TEXT_TYPES)
+        return self._mangum(event, context)
+
+
 def _require_method(event: dict[str, Any]) -> None:
     """Raises `KeyError` or `TypeError`; Mangum would hand the application whatever stands there."""
-    method = (
-        event["httpMethod"] if "httpMethod" in event else event["requestContext"]["http"]["method"]
-    )
+    context = event["requestContext"]
+    method = event["httpMethod"] if "httpMethod" in event else context["http"]["method"]
     if not isinstance(method, str):
         raise TypeError(method)
 
 
-def _mangum(service: Service) -> Any:
-    from mangum import Mangum
-
-    # Mangum runs on the thread's event loop; asking asyncio for an implicit one is deprecated.
-    asyncio.set_event_loop(asyncio.new_event_loop())
-    return Mangum(service.app, lifespan="off", text_mime_types=TEXT_TYPES)
-
-
-def _http_response(outcome: Outcome) -> dict[str, object]:
+def _response(reply: Reply) -> dict[str, object]:
     return {
-        "statusCode": outcome.status,
-        "headers": {"content-type": "application/problem+json", **outcome.headers},
-        "body": msgspec.json.encode(outcome.body).decode(),
+        "statusCode": reply.status,
+        "headers": {name.lower(): value for name, value in reply.headers.items()},
+        "body": reply.body.decode(),
         "isBase64Encoded": False,
     }
