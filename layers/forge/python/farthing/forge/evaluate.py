@@ -1,0 +1,178 @@
+"""What a bundle is worth: quality, batch drift and speed, measured through `farthing.inference`.
+
+There is no second way to run a model here: what is measured is what is served.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from farthing.inference.bundle import Bundle
+from farthing.inference.session import Session
+from farthing.inference.tasks import Classifier, TextModel, open_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from farthing.forge.data import LabelledSet
+    from farthing.forge.recipe import DriftPlan
+
+FloatArray = npt.NDArray[np.float32]
+
+NS_PER_MS = 1_000_000
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far an answer moves when its text shares a batch; fields as in the manifest."""
+
+    texts: int
+    batch: int
+    labels_changed: int
+    min_cosine: float
+    max_abs_difference: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Shares of right answers, 0..1; `macro_f1` is the mean F1 of the labels, each counted once."""
+
+    rows: int
+    accuracy: float
+    macro_f1: float
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Cosines between a bundle's vectors and the reference's."""
+
+    rows: int
+    mean: float
+    min: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Medians in milliseconds on `threads` threads; `batch_ms_per_text` is for 32 texts at once.
+
+    `load_ms` is the time from the verified bytes to a session that can run.
+    """
+
+    threads: int
+    one_text_ms: float
+    batch_ms_per_text: float
+    load_ms: float
+
+
+def open_model(folder: Path, threads: int) -> TextModel:
+    """The bundle in `folder`, digests checked, ready to answer."""
+    return open_task(Bundle.open(folder), threads=threads)
+
+
+def answers(model: TextModel, texts: Sequence[str], batch_texts: int | None = None) -> FloatArray:
+    """Probabilities or vectors, [texts, dims]; `batch_texts` None keeps the bundle's own policy."""
+    return model.compute(model.prepare(texts), batch_texts=batch_texts)
+
+
+def classification(model: TextModel, rows: LabelledSet) -> Classification:
+    """Accuracy and macro F1 on labelled rows.
+
+    :raises ValueError: if a row's label is none of the bundle's.
+    """
+    names = model.manifest.labels
+    wanted = np.array(rows.label_ids(names))
+    given = answers(model, rows.texts).argmax(axis=1)
+    scores = []
+    for number in sorted(set(wanted.tolist())):
+        hits = int(((given == number) & (wanted == number)).sum())
+        scores.append(2 * hits / int((given == number).sum() + (wanted == number).sum()))
+    return Classification(
+        rows=len(rows),
+        accuracy=float((given == wanted).mean()),
+        macro_f1=float(statistics.fmean(scores)),
+    )
+
+
+def likeness(model: TextModel, reference: TextModel, texts: Sequence[str]) -> Likeness:
+    """Cosines of the two bundles' vectors for the same texts."""
+    cosines = row_cosines(answers(model, texts), answers(reference, texts))
+    return Likeness(rows=len(texts), mean=float(cosines.mean()), min=float(cosines.min()))
+
+
+def drift(model: TextModel, texts: Sequence[str], plan: DriftPlan) -> Drift:
+    """Texts drawn at random, each alone and again among `plan.batch - 1` others of them.
+
+    They are not sorted by length: neighbours of any length are what a server sees.
+    """
+    order = np.random.default_rng(plan.seed).permutation(len(texts))[: plan.texts]
+    chosen = [texts[at] for at in order]
+    alone = answers(model, chosen, batch_texts=1)
+    together = np.empty_like(alone)
+    for start in range(0, len(chosen), plan.batch):
+        part = chosen[start : start + plan.batch]
+        together[start : start + len(part)] = answers(model, part, batch_texts=len(part))
+    changed = 0
+    if isinstance(model, Classifier):
+        changed = int((alone.argmax(axis=1) != together.argmax(axis=1)).sum())
+    return Drift(
+        texts=len(chosen),
+        batch=plan.batch,
+        labels_changed=changed,
+        min_cosine=float(row_cosines(alone, together).min()),
+        max_abs_difference=float(np.abs(alone - together).max()),
+    )
+
+
+def speed(folder: Path, texts: Sequence[str], threads: int, runs: int = 300) -> Speed:
+    """Latency of one text, of a text among 32, and of loading.
+
+    Texts are drawn evenly over `texts`; the 32 come as they are, padded to the longest.
+    """
+    bundle = Bundle.open(folder)
+    loads = [_elapsed_ms(partial(Session, bundle.model_file, threads)) for _ in range(5)]
+    model = open_task(bundle, threads=threads)
+    count = max(runs, 10 * BATCH)
+    pool = [texts[at * len(texts) // count] for at in range(count)]
+    np.random.default_rng(0).shuffle(pool)
+    for text in pool[:20]:
+        answers(model, [text])
+    ones = [_elapsed_ms(partial(answers, model, [text])) for text in pool[:runs]]
+    groups = [pool[at : at + BATCH] for at in range(0, 10 * BATCH, BATCH)]
+    many = [_elapsed_ms(partial(answers, model, group, batch_texts=BATCH)) for group in groups]
+    return Speed(
+        threads=threads,
+        one_text_ms=statistics.median(ones),
+        batch_ms_per_text=statistics.median(many) / BATCH,
+        load_ms=statistics.median(loads),
+    )
+
+
+def row_cosines(left: FloatArray, right: FloatArray) -> npt.NDArray[np.float64]:
+    """Cosine of each pair of rows, in float64 so that equal rows give 1 to twelve digits."""
+    a, b = left.astype(np.float64), right.astype(np.float64)
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    result: npt.NDArray[np.float64] = (a * b).sum(axis=1) / norms
+    return result
+
+
+def rounded(measured: Drift | Classification | Likeness | Speed) -> dict[str, float | int]:
+    """The fields with six decimals, as manifests and tables show them."""
+    return {
+        key: round(value, 6) if isinstance(value, float) else value
+        for key, value in asdict(measured).items()
+    }
+
+
+def _elapsed_ms(work: Callable[[], object]) -> float:
+    start = time.perf_counter_ns()
+    work()
+    return (time.perf_counter_ns() - start) / NS_PER_MS

@@ -1,0 +1,131 @@
+"""The bundles that ship keep their promises. Needs no training stack."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from farthing.inference.bundle import Bundle
+from farthing.inference.tasks import Classifier, Embedder, open_task
+
+if TYPE_CHECKING:
+    from farthing.inference.tasks import TextModel
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "tests" / "data"
+MODELS = ROOT / "layers" / "models"
+LARGEST_BYTES = {"all-minilm-l6-v2": 24_000_000, "product-classifier": 8_000_000}
+
+
+def golden(name: str) -> Any:
+    return json.loads((DATA / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def classifier() -> TextModel:
+    model = open_task(Bundle.open(MODELS / "product-classifier"))
+    assert isinstance(model, Classifier)
+    return model
+
+
+@pytest.fixture(scope="module")
+def embedder() -> TextModel:
+    model = open_task(Bundle.open(MODELS / "all-minilm-l6-v2"))
+    assert isinstance(model, Embedder)
+    return model
+
+
+def test_every_bundle_has_a_bound() -> None:
+    assert {path.parent.name for path in MODELS.glob("*/manifest.json")} == set(LARGEST_BYTES)
+
+
+@pytest.mark.parametrize("name", LARGEST_BYTES)
+def test_a_bundle_is_small_and_has_exactly_its_files(name: str) -> None:
+    files = {file.name: file for file in (MODELS / name).iterdir()}
+    assert set(files) == {"manifest.json", "model.onnx", "tokenizer.json", "LICENSE", "NOTICE"}
+    assert sum(file.stat().st_size for file in files.values()) <= LARGEST_BYTES[name]
+
+
+@pytest.mark.parametrize("name", LARGEST_BYTES)
+def test_every_digest_is_true(name: str) -> None:
+    manifest = json.loads((MODELS / name / "manifest.json").read_bytes())
+    for file, entry in manifest["files"].items():
+        content = (MODELS / name / file).read_bytes()
+        assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
+@pytest.mark.parametrize("name", LARGEST_BYTES)
+def test_a_bundle_credits_its_origin(name: str) -> None:
+    assert "Apache License" in (MODELS / name / "LICENSE").read_text(encoding="utf-8")
+    notice = (MODELS / name / "NOTICE").read_text(encoding="utf-8")
+    assert "sentence-transformers/all-MiniLM-L6-v2" in notice
+    if name == "product-classifier":
+        assert "CC BY 4.0" in notice
+
+
+@pytest.mark.parametrize("name", LARGEST_BYTES)
+def test_a_tokenizer_leaves_length_to_the_runtime(name: str) -> None:
+    tokenizer = Tokenizer.from_file(str(MODELS / name / "tokenizer.json"))
+    assert tokenizer.padding is None
+    assert tokenizer.truncation is None
+    assert tokenizer.token_to_id("[PAD]") == 0
+
+
+@pytest.mark.parametrize("name", LARGEST_BYTES)
+def test_the_manifest_was_measured_and_allows_batching(name: str) -> None:
+    drift = Bundle.open(MODELS / name).manifest.batch_drift
+    assert drift.texts >= 1000
+    assert drift.batch == 32
+    assert drift.is_zero
+
+
+def test_an_answer_does_not_depend_on_its_neighbours(
+    classifier: TextModel, embedder: TextModel
+) -> None:
+    texts = golden("golden-minilm-f32.json")["texts"]
+    for model in (classifier, embedder):
+        prepared = model.prepare(texts)
+        alone = model.compute(prepared, batch_texts=1)
+        together = model.compute(prepared, batch_texts=len(texts))
+        np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_vectors_are_near_those_of_float32(embedder: TextModel) -> None:
+    reference = golden("golden-minilm-f32.json")
+    ours = embedder.compute(embedder.prepare(reference["texts"]))
+    cosines = (ours * np.array(reference["vectors"])).sum(axis=1)
+    assert cosines.mean() > 0.99
+    assert cosines.min() > 0.96
+
+
+def test_probabilities_are_near_those_of_float32(classifier: TextModel) -> None:
+    reference = golden("golden-classifier-f32.json")
+    assert tuple(reference["labels"]) == classifier.manifest.labels
+    logits = np.array(reference["logits"])
+    wanted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    wanted /= wanted.sum(axis=1, keepdims=True)
+    ours = classifier.compute(classifier.prepare(reference["texts"]))
+    assert np.abs(ours - wanted).mean() < 0.01
+    sure = wanted.max(axis=1) > 0.7
+    assert sure.sum() >= 10
+    assert (ours.argmax(axis=1) == wanted.argmax(axis=1))[sure].all()
+
+
+def test_accuracy_on_the_sample_agrees_with_the_manifest(classifier: TextModel) -> None:
+    with gzip.open(DATA / "pricerunner-sample.tsv.gz", "rt", encoding="utf-8", newline="\n") as f:
+        rows = [line.rstrip("\n").split("\t") for line in f][1:]
+    given = classifier.compute(classifier.prepare([title for _, title, _ in rows])).argmax(axis=1)
+    labels = classifier.manifest.labels
+    accuracy = np.mean([labels[at] == label for at, (_, _, label) in zip(given, rows, strict=True)])
+    stated = classifier.manifest.accuracy["value"]
+    assert stated >= 0.986
+    # Three standard errors of a share measured on a sample of this size.
+    assert abs(accuracy - stated) < 3 * math.sqrt(stated * (1 - stated) / len(rows))
