@@ -26,8 +26,9 @@ check: setup ## format, lint, types, import contracts
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
 
-bench: setup ## prints ratios against peers run side by side; asserts nothing
-	$(VENV)/bin/python -m tests.bench
+bench: setup $(FORGE_VENV)/.ready ## prints ratios against peers run side by side; asserts nothing
+	$(VENV)/bin/python -m tests.bench metering direct http cold memory accuracy
+	$(FORGE_VENV)/bin/python -m tests.bench quantisation
 
 # The forge has an environment of its own: PyTorch is larger than all the rest together.
 $(FORGE_VENV)/.ready: requirements-forge.lock pyproject.toml
@@ -43,7 +44,6 @@ test-forge: $(FORGE_VENV)/.ready
 	$(FORGE_VENV)/bin/pytest tests/forge
 
 lock: setup ## resolve the pinned requirements again
-	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet uv
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --upgrade \

@@ -21,7 +21,7 @@ from tests.bench.surroundings import console, skipped
 if TYPE_CHECKING:
     from tests.bench.results import Result
 
-NAMES = ("metering", "direct", "http", "cold", "memory", "accuracy", "bench_quantisation")
+NAMES = ("metering", "direct", "http", "cold", "memory", "accuracy", "quantisation")
 ROUNDS = 9
 QUICK_ROUNDS = 3
 BUSY_LOAD = 0.5
@@ -36,7 +36,7 @@ def main() -> int:
     if load > BUSY_LOAD:
         console.print(f"[bold yellow]The machine is busy[/] (load {load:.1f}): figures will vary.")
     broken = []
-    for name in arguments.names or _present():
+    for name in arguments.names or NAMES:
         try:
             figures[name] = import_module(f"tests.bench.{name}").run(rounds)
         except Exception:
@@ -55,21 +55,14 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(_present())}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds, not {ROUNDS}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(_present())
+    unknown = set(arguments.names) - set(NAMES)
     if unknown:
-        parser.error(
-            f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(_present())}"
-        )
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     return arguments
-
-
-def _present() -> list[str]:
-    folder = Path(__file__).parent
-    return [name for name in NAMES if (folder / f"{name}.py").is_file()]
 
 
 def _table(name: str, results: list[Result]) -> Table:

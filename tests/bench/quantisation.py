@@ -1,29 +1,20 @@
 """Quantisation schemes side by side: quality, batch drift, latency, size, load time.
 
-Run `python tests/bench/bench_quantisation.py` or, among the others, `python -m tests.bench`. Every
-variant is made by the forge from the cached float32 model and measured through
+Every variant is made by the forge from the cached float32 model and measured through
 `farthing.inference`, as it would serve. It needs the extra `forge` and FARTHING_DATA; a classifier
 is compared only if its float32 student is in the cache, because training takes minutes.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import json
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).resolve().parents[2]
-if __package__ in (None, ""):
-    # Run as a file: its own folder comes first and holds an http.py that hides the library's.
-    sys.path[0] = str(ROOT)
-
-from tests.bench.results import Result, compared  # noqa: E402
-from tests.bench.surroundings import console, data, skip  # noqa: E402
+from tests.bench.results import Result, compared
+from tests.bench.surroundings import ROOT, console, data, skip
 
 if TYPE_CHECKING:
     from farthing.forge.recipe import Recipe
@@ -173,20 +164,3 @@ def print_table(rows: list[Measured]) -> None:
         "quality: accuracy, or mean cosine to float32. labels, min cos, max diff: a text alone "
         "against among 31 random others. Times in ms on one thread, tokenizing included."
     )
-
-
-def main() -> None:
-    """Prints the tables, or JSON."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print JSON for machines")
-    parser.add_argument("--rounds", type=int, default=9, help="more rounds, steadier medians")
-    arguments = parser.parse_args()
-    rows = measure(arguments.rounds)
-    if arguments.json:
-        sys.stdout.write(json.dumps([vars(row) for row in rows], indent=2) + "\n")
-    elif rows:
-        print_table(rows)
-
-
-if __name__ == "__main__":
-    main()
