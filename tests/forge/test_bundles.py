@@ -14,7 +14,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from farthing.inference.bundle import Bundle
-from farthing.inference.tasks import Classifier, Embedder, open_task
+from farthing.inference.tasks import Classifier, open_task
 
 if TYPE_CHECKING:
     from farthing.inference.tasks import TextModel
@@ -33,13 +33,6 @@ def golden(name: str) -> Any:
 def classifier() -> TextModel:
     model = open_task(Bundle.open(MODELS / "product-classifier"))
     assert isinstance(model, Classifier)
-    return model
-
-
-@pytest.fixture(scope="module")
-def embedder() -> TextModel:
-    model = open_task(Bundle.open(MODELS / "all-minilm-l6-v2"))
-    assert isinstance(model, Embedder)
     return model
 
 
@@ -85,25 +78,6 @@ def test_the_manifest_was_measured_and_allows_batching(name: str) -> None:
     assert drift.texts >= 1000
     assert drift.batch == 32
     assert drift.is_zero
-
-
-def test_an_answer_does_not_depend_on_its_neighbours(
-    classifier: TextModel, embedder: TextModel
-) -> None:
-    texts = golden("golden-minilm-f32.json")["texts"]
-    for model in (classifier, embedder):
-        prepared = model.prepare(texts)
-        alone = model.compute(prepared, batch_texts=1)
-        together = model.compute(prepared, batch_texts=len(texts))
-        np.testing.assert_allclose(together, alone, atol=1e-5)
-
-
-def test_vectors_are_near_those_of_float32(embedder: TextModel) -> None:
-    reference = golden("golden-minilm-f32.json")
-    ours = embedder.compute(embedder.prepare(reference["texts"]))
-    cosines = (ours * np.array(reference["vectors"])).sum(axis=1)
-    assert cosines.mean() > 0.99
-    assert cosines.min() > 0.96
 
 
 def test_probabilities_are_near_those_of_float32(classifier: TextModel) -> None:

@@ -21,6 +21,8 @@
         ├── InternalFault          500
         └── DeadlineTooNear        503
 
+Layers hang leaves of their own below these (the forge's missing data, say).
+
 A message says what was asked, what is so and what to do; it never repeats an input or a secret.
 """
 

@@ -64,7 +64,7 @@ class Likeness:
 class Speed:
     """Medians in milliseconds on `threads` threads; `batch_ms_per_text` is for 32 texts at once.
 
-    `load_ms` is the time from the verified bytes to a session that can run.
+    `load_ms` is the time from the verified file to a session that can run.
     """
 
     threads: int
