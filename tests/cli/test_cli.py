@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from decimal import Decimal
@@ -80,13 +81,18 @@ def test_a_refusal_exits_1_with_its_reason_on_stderr(models_dir: Path) -> None:
         (["invoke", "classify", "x", "--model", "gpt"], "asked for was gpt"),
         (["invoke", "classify", "x", "--models", "/nowhere"], "holds no bundle"),
         (["serve", "--host", "0.0.0.0"], "FARTHING_KEYS is empty"),
+        (["serve", "--host", "192.0.2.1"], "FARTHING_KEYS is empty"),
+        (["serve", "--port", "{taken}"], "cannot be listened on"),
         (["key", "House of Cards"], "not a tenant=sha256 pair"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_1(
     arguments: list[str], said: str, models_dir: Path
 ) -> None:
-    done = farthing(*arguments, FARTHING_MODELS=str(models_dir))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        arguments = [argument.replace("{taken}", port) for argument in arguments]
+        done = farthing(*arguments, FARTHING_MODELS=str(models_dir))
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -102,3 +108,24 @@ def test_models_lists_size_accuracy_digest_and_licence(models_dir: Path) -> None
     for row in rows.values():
         assert {"accuracy", "digest", "licence", "origin"} < row.keys()
         assert row["name"] in farthing("models", "--models", str(models_dir)).stdout
+
+
+def test_an_unusable_variable_is_refused_by_its_name(models_dir: Path) -> None:
+    done = farthing("serve", FARTHING_MODELS=str(models_dir), FARTHING_MEMORY_MB="plenty")
+    assert done.returncode == 1
+    assert "FARTHING_MEMORY_MB is not usable" in done.stderr
+
+
+def test_an_option_beats_its_variable(models_dir: Path) -> None:
+    def memory_mb(*options: str) -> int:
+        done = farthing(
+            *("invoke", "classify", TITLE, "--json", *options),
+            FARTHING_MODELS=str(models_dir),
+            FARTHING_MEMORY_MB="2048",
+        )
+        usage = json.loads(done.stdout)["usage"]
+        assert isinstance(usage["memory_mb"], int)
+        return usage["memory_mb"]
+
+    assert memory_mb() == 2048
+    assert memory_mb("--memory-mb", "512") == 512

@@ -40,6 +40,8 @@ def test_what_is_configured_beats_what_is_detected() -> None:
         ({"K_SERVICE": "embed", "FARTHING_VCPU_MILLI": "1000"}, "FARTHING_MEMORY_MB"),
         ({**FC, "FARTHING_MEMORY_MB": "plenty"}, "FARTHING_MEMORY_MB"),
         ({**FC, "FARTHING_MEMORY_MB": "-1"}, "FARTHING_MEMORY_MB"),
+        ({"FARTHING_MEMORY_MB": "plenty"}, "FARTHING_MEMORY_MB"),
+        ({**LAMBDA, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "-1"}, "FARTHING_MEMORY_MB"),
         ({**FC, "FARTHING_ACCESS": "anyone"}, "FARTHING_ACCESS"),
         ({**FC, "FARTHING_ACCESS": "local"}, "FARTHING_ACCESS"),
         ({**FC, "FARTHING_ACCESS": "keys"}, "FARTHING_KEYS"),

@@ -117,8 +117,11 @@ def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
         values.setdefault("memory_mb", 1024)
         values.setdefault("access", "keys" if values.get("keys") else "local")
         values.setdefault("tenant", "local")
-    if "memory_mb" in values and "vcpu_milli" not in values and values["platform"] == "lambda":
-        values["vcpu_milli"] = max(1, int(str(values["memory_mb"])) * 1000 // LAMBDA_MB_PER_VCPU)
+    if "memory_mb" in values and values["platform"] == "lambda":
+        memory_mb = str(values["memory_mb"])
+        # What is no number is refused as such below.
+        share_milli = int(memory_mb) * 1000 // LAMBDA_MB_PER_VCPU if memory_mb.isdecimal() else 1
+        values.setdefault("vcpu_milli", max(1, share_milli))
     if host == "local":
         values.setdefault("vcpu_milli", 1000)
     return _checked(values)

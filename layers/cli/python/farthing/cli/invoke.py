@@ -42,7 +42,7 @@ def invoke(
     platform: Platform = PricedAs.LAMBDA,
     models: Models = None,
     model: Model = None,
-    memory_mb: MemoryMb = 1024,
+    memory_mb: MemoryMb = None,
     vcpu_milli: VcpuMilli = None,
     as_json: AsJson = False,
 ) -> None:

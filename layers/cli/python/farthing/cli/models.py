@@ -12,6 +12,7 @@ DIGEST_CHARS = 12
 
 def models(models: Models = None, as_json: AsJson = False) -> None:
     """List the bundles with task, size, accuracy, digest and licence, their files checked."""
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Column, Table
 
@@ -36,7 +37,12 @@ def models(models: Models = None, as_json: AsJson = False) -> None:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return
     longest = max((len(bundle.manifest.name) for bundle in bundles), default=0)
-    table = Table(Column("model", min_width=longest), "task", "MB", "measured", "digest", "licence")
+    table = Table(
+        Column("model", min_width=longest),
+        *("task", "MB", "measured", "digest", "licence"),
+        box=SIMPLE,
+        pad_edge=False,
+    )
     for bundle in bundles:
         manifest = bundle.manifest
         measured = manifest.accuracy

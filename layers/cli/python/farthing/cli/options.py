@@ -30,7 +30,14 @@ Model = Annotated[
     list[str] | None,
     typer.Option(help="Bundle to use, repeatable. [default: all]", show_default=False),
 ]
-MemoryMb = Annotated[int, typer.Option(min=128, help="Memory of the simulated instance, in MB.")]
+MemoryMb = Annotated[
+    int | None,
+    typer.Option(
+        min=128,
+        show_default=False,
+        help="Memory of the simulated instance, in MB. [default: FARTHING_MEMORY_MB, else 1024]",
+    ),
+]
 VcpuMilli = Annotated[
     int | None,
     typer.Option(

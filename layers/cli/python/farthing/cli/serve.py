@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import socket
 from typing import Annotated
 
 import typer
@@ -21,6 +22,7 @@ from farthing.errors import SettingsError
 
 KEEP_ALIVE_S = 75
 DRAIN_S = 30
+BACKLOG = 2048
 
 
 def serve(
@@ -29,7 +31,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
     models: Models = None,
     model: Model = None,
-    memory_mb: MemoryMb = 1024,
+    memory_mb: MemoryMb = None,
     vcpu_milli: VcpuMilli = None,
     cold: Annotated[bool, typer.Option(help="Price the first answer as a cold start.")] = False,
     workers: Annotated[
@@ -64,25 +66,39 @@ def serve(
             "call. Listen on 127.0.0.1, or set FARTHING_KEYS (`farthing key TENANT` makes one)."
         )
     logging.basicConfig(level=logging.WARNING)
+    # The port is taken first: a model is not worth loading for an address already in use.
+    listener = _listen(host, port)
     service = Service(list(FUNCTIONS), settings)
     if cold:
         service.pipeline.started(service.load_ns)
     service.warm_up()
+    shown_host = f"[{host}]" if ":" in host else host
+    address = f"http://{shown_host}:{listener.getsockname()[1]}"
     Console(stderr=True, highlight=False).print(
         f"Serving {', '.join(answerer.name for answerer in service.pipeline.models)} on "
-        f"http://{host}:{port} as if on {platform.value} ({settings.memory_mb} MB, "
-        f"{settings.vcpu_milli / 1000:g} vCPU). Documentation: http://{host}:{port}/docs"
+        f"{address} as if on {platform.value} ({settings.memory_mb} MB, "
+        f"{settings.vcpu_milli / 1000:g} vCPU). Documentation: {address}/docs"
     )
-    uvicorn.run(
+    config = uvicorn.Config(
         service.app,
-        host=host,
-        port=port,
         log_level="warning",
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S,
     )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `SettingsError` where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise SettingsError(
+            f"{host} port {port} cannot be listened on ({error.strerror}). Choose another --port."
+        ) from None
 
 
 def _is_loopback(host: str) -> bool:
