@@ -36,7 +36,6 @@ DEFAULTS: dict[HostName, dict[str, object]] = {
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
-
 HOST_VARIABLES: dict[str, HostName] = {
     "AWS_LAMBDA_FUNCTION_NAME": "lambda",
     "FC_FUNCTION_NAME": "fc",
@@ -82,8 +81,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def calls_at_once(self) -> int:
         """Calls computed side by side: one if the platform sends single calls, else a core each."""
+        if self.workers is not None:
+            return self.workers
+        if self.host == "local":
+            return os.cpu_count() or 1
         singly = self.host == "lambda" or (self.host == "fc" and self.concurrency == 1)
-        return self.workers or (1 if singly else self.cores)
+        return 1 if singly else self.cores
 
     @property
     def threads_per_call(self) -> int:

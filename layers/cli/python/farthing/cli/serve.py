@@ -44,8 +44,6 @@ def serve(
     Answers are those of the deployed function; the charge is what the call would cost on
     [b]--platform[/b]. On loopback no key is needed; any other address needs FARTHING_KEYS.
     """
-    import os
-
     import uvicorn
     from rich.console import Console
 
@@ -58,7 +56,7 @@ def serve(
         model=model,
         memory_mb=memory_mb,
         vcpu_milli=vcpu_milli,
-        workers=workers or os.cpu_count(),
+        workers=workers,
     )
     if settings.access != "keys" and not _is_loopback(host):
         raise SettingsError(

@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 class App:
     """An ASGI application with the contracts' routes, the health routes and the platform's own.
 
-    Contracts are looked up before Starlette is asked: its routing and middleware would take a
-    tenth of a short answer's time.
+    Contracts are looked up before Starlette is asked: its routing and middleware took 0.2 ms of
+    processor time a call.
     """
 
     def __init__(self, service: Service) -> None:
         self._contracts = {
-            contract.path: contract_endpoint(service, contract) for contract in service.contracts
+            contract.path: Endpoint(service, contract_work(service, contract), wants_json=True)
+            for contract in service.contracts
         }
         self._rest = build_routes(service, self._contracts)
 
@@ -87,15 +88,13 @@ class ClientGoneError(Exception):
     """The client left before its request was whole; there is nobody to answer."""
 
 
-def contract_endpoint(
-    service: Service, contract: Contract, *, wants_json: bool = True, is_trusted: bool = False
-) -> Endpoint:
-    """The endpoint that answers a contract. Auth: as `Endpoint`."""
+def contract_work(service: Service, contract: Contract) -> Work:
+    """What answers a contract's request, for an `Endpoint`."""
 
     def work(body: bytes, headers: Mapping[str, str], envelope: Envelope) -> Reply:
         return reply_with(service.pipeline.invoke(contract, body, envelope))
 
-    return Endpoint(service, work, wants_json=wants_json, is_trusted=is_trusted)
+    return work
 
 
 async def read_body(headers: Mapping[str, str], receive: Receive, max_bytes: int) -> bytes:

@@ -11,8 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from farthing.serving.envelope import Envelope, deadline_after, generate_envelope
-from farthing.serving.exchange import Reply, reply_with
-from farthing.serving.http import Endpoint
+from farthing.serving.http import Endpoint, contract_work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -80,12 +79,7 @@ def _pre_stop(service: Service) -> Callable[[Request], Awaitable[Response]]:
 
 def _invoke(service: Service) -> Endpoint:
     """An event: the body is the request, whatever its content type. Auth: the platform's."""
-    contract = service.contracts[0]
-
-    def work(body: bytes, headers: Mapping[str, str], envelope: Envelope) -> Reply:
-        return reply_with(service.pipeline.invoke(contract, body, envelope))
-
-    return _Signalling(service, work, is_trusted=True)
+    return _Signalling(service, contract_work(service, service.contracts[0]), is_trusted=True)
 
 
 class _Signalling(Endpoint):
