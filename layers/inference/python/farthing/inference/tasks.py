@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from farthing.settings import Settings
 
 BATCH_TEXTS = 32
-# Attention grows with the square of the length: 32 texts of 256 tokens would take 100 MB.
-BATCH_TOKENS_MAX = 2048
+# Short texts gain from company, long ones lose: titles took 0.8 ms alone and 0.55 among 32, texts
+# of 256 tokens 16 ms alone and 20 among eight, with 60 MB more for their attention.
+BATCH_TOKENS_MAX = 512
 
 
 class Prepared(NamedTuple):
