@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -142,14 +143,22 @@ class Gateway:
 
     def _through_mangum(self, event: dict[str, Any], context: Any) -> Any:
         if self._mangum is None:
-            import asyncio
-
             from mangum import Mangum
 
-            # Mangum runs on the thread's event loop; an implicit one is deprecated.
-            asyncio.set_event_loop(asyncio.new_event_loop())
+            _provide_event_loop()
             self._mangum = Mangum(self._service.app, lifespan="off", text_mime_types=TEXT_TYPES)
         return self._mangum(event, context)
+
+
+@cache
+def _provide_event_loop() -> None:
+    """Mangum runs on the thread's event loop; that asyncio makes one unasked is deprecated."""
+    import asyncio
+    import atexit
+
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    atexit.register(loop.close)
 
 
 def _require_method(event: dict[str, Any]) -> None:
