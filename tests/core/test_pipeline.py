@@ -127,6 +127,20 @@ def test_a_refusal_is_priced_0_and_its_cost_goes_to_the_house(
     assert outcome.cost.total > 0
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "it is empty"),
+        (b'{"inputs": "\xff"}', "it is not UTF-8"),
+        (b'{"inputs": "a', "ends too early"),
+        (b'{"inputs": "\\ud800"}', "half of a surrogate pair"),
+        (b"inputs=banana", "invalid character"),
+    ],
+)
+def test_a_body_that_is_not_json_is_told_why(body: bytes, reason: str) -> None:
+    assert reason in str(Bench().classify(body).body["detail"])
+
+
 def test_no_refusal_repeats_what_was_sent() -> None:
     for payload in ({"inputs": "secret", "model": "secret"}, {"inputs": ["secret", ""]}):
         assert b"secret" not in msgspec.json.encode(Bench().classify(payload).body)

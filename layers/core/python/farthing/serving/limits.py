@@ -36,10 +36,21 @@ def read_request(payload: bytes | Any, request_type: type[msgspec.Struct]) -> An
             "Send whole characters."
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise MalformedBody(
-            f"The body cannot be read as JSON: {reason}. Send one JSON object, in UTF-8."
+            f"The body cannot be read as JSON: {_reason(payload, error)}. "
+            "Send one JSON object, in UTF-8."
         ) from None
+
+
+def _reason(payload: bytes, error: Exception) -> str:
+    if not payload:
+        return "it is empty"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    # msgspec finds no end to a string whose last escape waits for its other half.
+    if "truncated" in str(error):
+        return "it ends too early, or holds half of a surrogate pair"
+    return str(error)
 
 
 def check_inputs(texts: Sequence[str], settings: Settings) -> None:
