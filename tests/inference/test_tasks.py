@@ -101,3 +101,21 @@ def test_strange_texts_get_finite_answers(
 ) -> None:
     assert np.isfinite(classifier.scores([text])).all()
     assert np.isfinite(embedder.vectors([text])).all()
+
+
+def test_a_batch_that_evaluation_asks_for_is_run_whole(classifier: Classifier) -> None:
+    long_texts = ["fridge freezer stainless steel " * 40] * 32
+    batches: list[int] = []
+    work = classifier.prepare(long_texts)
+    classifier.compute(work, batch_texts=32, before_batch=batches.append)
+    assert batches == [work.tokens]
+
+
+def test_the_bundles_own_batches_are_bounded_by_tokens(classifier: Classifier) -> None:
+    batches: list[int] = []
+    texts = ["fridge freezer stainless steel " * 40] * 8 + ["red fridge"] * 40
+    work = classifier.prepare(texts)
+    classifier.compute(work, before_batch=batches.append)
+    assert sum(batches) == work.tokens
+    assert max(batches) <= 512
+    assert len(batches) < len(texts)

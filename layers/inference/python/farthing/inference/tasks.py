@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -88,28 +89,19 @@ class TextModel:
         """One row per text, [texts, dims], in the order of the texts.
 
         `before_batch` is called with each run's tokens ahead of it and may raise to stop.
-        `batch_texts` overrides the bundle's own batching, which only evaluation has reason to do.
+        `batch_texts` asks for batches of just so many, whatever their length, as only evaluation
+        has reason to; left out, the bundle's own batches are bounded by tokens too.
         """
         rows = np.empty((len(prepared.texts), self.manifest.dims), dtype=np.float32)
-        for batch in self._batches(prepared.texts, batch_texts or self._batch_texts):
+        tokens_max = BATCH_TOKENS_MAX if batch_texts is None else sys.maxsize
+        texts_max = batch_texts or self._batch_texts
+        for batch in _batches(prepared.texts, texts_max, tokens_max):
             ids = [prepared.texts[index].ids for index in batch]
             if before_batch is not None:
                 before_batch(sum(map(len, ids)))
             output, mask = self._session.run(ids)
             rows[batch] = self._head(output, mask)
         return rows
-
-    def _batches(self, texts: Sequence[Tokens], batch_texts: int) -> Iterator[list[int]]:
-        """Indices in groups of similar length, so that little time goes into padding."""
-        batch: list[int] = []
-        for index in sorted(range(len(texts)), key=lambda index: len(texts[index].ids)):
-            padded_tokens = (len(batch) + 1) * len(texts[index].ids)
-            if batch and (len(batch) == batch_texts or padded_tokens > BATCH_TOKENS_MAX):
-                yield batch
-                batch = []
-            batch.append(index)
-        if batch:
-            yield batch
 
     def _head(self, output: Floats, mask: NDArray[np.int64]) -> Floats:
         raise NotImplementedError
@@ -137,6 +129,23 @@ class Embedder(TextModel):
         pools_mean = self.manifest.pooling == "mean"
         pooled = mean_pool(output, mask) if pools_mean else first_token(output)
         return unit_length(pooled) if self.manifest.normalize else pooled
+
+
+def _batches(texts: Sequence[Tokens], texts_max: int, tokens_max: int) -> Iterator[list[int]]:
+    """Indices in groups of similar length, so that little time goes into padding.
+
+    A group has at most `texts_max` texts and, padding included, `tokens_max` tokens, but for a
+    text that has more by itself.
+    """
+    batch: list[int] = []
+    for index in sorted(range(len(texts)), key=lambda index: len(texts[index].ids)):
+        padded_tokens = (len(batch) + 1) * len(texts[index].ids)
+        if batch and (len(batch) == texts_max or padded_tokens > tokens_max):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
 
 
 TASKS = {"classify": Classifier, "embed": Embedder}
