@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.functions.server import LOOPBACK, ROOT, START_S, STOP_S, clean_environment, free_port
+from tests.functions.server import LOOPBACK, ROOT, START_S, clean_environment, free_port, stop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -157,13 +157,7 @@ class Emulator:
 
     def stop(self) -> None:
         self._client.close()
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(STOP_S)
+        stop(self.process)
 
     def __enter__(self) -> Self:
         return self

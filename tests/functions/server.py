@@ -73,6 +73,22 @@ def run_to_end(
     )
 
 
+def terminate(process: subprocess.Popen[bytes]) -> int:
+    """The exit status after SIGTERM. Raises `subprocess.TimeoutExpired` if it stays."""
+    process.send_signal(signal.SIGTERM)
+    return process.wait(STOP_S)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process of the tests' own, by force if need be."""
+    if process.poll() is None:
+        try:
+            terminate(process)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_S)
+
+
 class Server:
     """A started process and the HTTP client that speaks to it; leaving the context stops it."""
 
@@ -133,17 +149,11 @@ class Server:
 
     def terminate(self) -> int:
         """The exit status after SIGTERM. Raises `subprocess.TimeoutExpired` if it stays."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_S)
+        return terminate(self.process)
 
     def stop(self) -> None:
         self.client.close()
-        if self.is_running:
-            try:
-                self.terminate()
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(STOP_S)
+        stop(self.process)
 
     def __enter__(self) -> Self:
         return self

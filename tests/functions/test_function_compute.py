@@ -34,11 +34,6 @@ FUNCTION_COMPUTE = {
 }
 
 
-@pytest.fixture(scope="module", params=["classify", "embed"])
-def function(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 @pytest.fixture(scope="module")
 def server(serve_for_session: Serve, function: str) -> Server:
     return serve_for_session(uvicorn(function), FUNCTION_COMPUTE)

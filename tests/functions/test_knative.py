@@ -27,11 +27,6 @@ LONG_TEXT = "stainless steel frost free fridge freezer 186cm " * 60
 ROUTES = {"classify": ("/v1/classify", "inputs"), "embed": ("/v1/embeddings", "input")}
 
 
-@pytest.fixture(scope="module", params=ROUTES)
-def function(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 @pytest.fixture(scope="module")
 def server(serve_for_session: Serve, function: str) -> Server:
     return serve_for_session(uvicorn(function), KNATIVE)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from tokenizers import Tokenizer
 
 from farthing.forge import evaluate, pack
 from farthing.forge.calibrate import Seen, observe, token_batches
@@ -16,7 +15,9 @@ from farthing.forge.data import data_root, read_column
 from farthing.forge.graph import Graph
 from farthing.forge.reference import float32_bundle, read_set
 from farthing.forge.schemes import QuantisationPlan, quantise
+from farthing.forge.vocabulary import bare_tokenizer
 from farthing.inference.bundle import MODEL_FILE, TOKENIZER_FILE, read_manifest
+from farthing.inference.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -46,24 +47,21 @@ def build(recipe: Recipe, out: Path, cache: Path, progress: Progress) -> Path:
 def variant(recipe: Recipe, reference: Path, plan: QuantisationPlan, folder: Path) -> None:
     """Writes into `folder` a bundle of `reference` under another scheme, not yet measured."""
     graph = Graph.load(reference / MODEL_FILE)
-    tokenizer = Tokenizer.from_file(str(reference / TOKENIZER_FILE))
-    seen = calibration(recipe, graph, tokenizer) if plan.scheme == "static" else None
+    tokenizer = bare_tokenizer(reference / TOKENIZER_FILE)
+    seen = calibration(recipe, graph, reference) if plan.scheme == "static" else None
     pack.write_parts(folder, quantise(graph, plan, seen), tokenizer)
     pack.write_manifest(folder, description(recipe, reference, plan))
 
 
-def calibration(recipe: Recipe, graph: Graph, tokenizer: Tokenizer) -> dict[str, Seen]:
+def calibration(recipe: Recipe, graph: Graph, reference: Path) -> dict[str, Seen]:
     """The activations on texts that no measurement uses: training rows, or rows past the test's."""
     data = recipe.data
     file = data_root() / (data.train or data.test)
     start = 0 if data.train else data.rows
     column = read_column(file, data.text)[start:]
     texts = column[:: max(1, len(column) // CALIBRATION_TEXTS)][:CALIBRATION_TEXTS]
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(recipe.max_tokens)
-    rows = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
-    tokenizer.no_truncation()
-    return observe(graph, token_batches(rows, 32))
+    encoded = Tokenizer(reference / TOKENIZER_FILE, recipe.max_tokens).encode(texts)
+    return observe(graph, token_batches([text.ids for text in encoded], 32))
 
 
 def description(recipe: Recipe, reference: Path, plan: QuantisationPlan) -> pack.Description:

@@ -12,6 +12,7 @@ import onnxruntime as ort
 from onnx import helper
 
 from farthing.forge.products import Static
+from farthing.inference.session import model_inputs
 
 if TYPE_CHECKING:
     from farthing.forge.graph import Graph
@@ -91,17 +92,6 @@ def static_scaling(
 
 
 def token_batches(rows: Sequence[Sequence[int]], batch: int) -> list[Batch]:
-    """Model inputs for rows of token ids, padded with id 0 inside each batch."""
-    batches: list[Batch] = []
+    """Model inputs for rows of token ids, those of similar length together."""
     ordered = sorted(rows, key=len)
-    for start in range(0, len(ordered), batch):
-        part = ordered[start : start + batch]
-        ids = np.zeros((len(part), len(part[-1])), dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for number, row in enumerate(part):
-            ids[number, : len(row)] = row
-            mask[number, : len(row)] = 1
-        batches.append(
-            {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        )
-    return batches
+    return [model_inputs(ordered[at : at + batch]) for at in range(0, len(ordered), batch)]

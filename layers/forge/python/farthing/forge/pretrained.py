@@ -40,6 +40,6 @@ def from_package(package: str, folder: str = "model") -> Pretrained:
     if not (path / "config.json").is_file():
         raise PretrainedMissing(
             f"The package {package!r} has no {folder}/config.json; "
-            "name the folder of its transformers model in [model] folder."
+            "name the folder of its transformers model as `folder` in the recipe's [source]."
         )
     return Pretrained(path)

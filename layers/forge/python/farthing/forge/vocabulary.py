@@ -65,7 +65,7 @@ def prune(tokenizer: Tokenizer, keep: Sequence[int]) -> Tokenizer:
     if model["type"] != "WordPiece":
         raise ValueError(
             f"Only WordPiece vocabularies can be pruned, this tokenizer is {model['type']}; "
-            "leave [vocabulary] out of the recipe."
+            "start the recipe from a BERT model."
         )
     new_ids = {old: new for new, old in enumerate(keep)}
     lost = [t["content"] for t in description["added_tokens"] if t["id"] not in new_ids]

@@ -39,16 +39,20 @@ class Session:
         self._output = [self._session.get_outputs()[0].name]
 
     def run(self, batch: Sequence[Sequence[int]]) -> tuple[Floats, NDArray[np.int64]]:
-        """The model's first output and the attention mask, [batch, longest], for these token ids.
-
-        Rows shorter than the longest are padded with id 0 and masked out.
-        """
-        longest = max(map(len, batch))
-        ids = np.zeros((len(batch), longest), dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for row, tokens in enumerate(batch):
-            ids[row, : len(tokens)] = tokens
-            mask[row, : len(tokens)] = 1
-        inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        """The model's first output and the mask, [batch, longest], for these token ids."""
+        inputs = model_inputs(batch)
         output: Floats = self._session.run(self._output, inputs)[0]
-        return output, mask
+        return output, inputs["attention_mask"]
+
+
+def model_inputs(batch: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int64]]:
+    """The inputs that every bundle's graph takes, each [batch, longest].
+
+    Rows shorter than the longest are padded with id 0 and masked out.
+    """
+    ids = np.zeros((len(batch), max(map(len, batch))), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, tokens in enumerate(batch):
+        ids[row, : len(tokens)] = tokens
+        mask[row, : len(tokens)] = 1
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}

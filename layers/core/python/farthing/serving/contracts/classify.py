@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from farthing.errors import InvalidRequest
+from farthing.serving.contracts.texts import Texts, answer_schema, as_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from farthing.serving.ports import Answerer, Rows
-
-# Blank texts are refused in our own words, so the rule is only published here.
-NOT_BLANK = {"minLength": 1, "pattern": r"\S"}
-Text = Annotated[
-    str, msgspec.Meta(description="A text to classify; not blank.", extra_json_schema=NOT_BLANK)
-]
-Texts = Annotated[list[Text], msgspec.Meta(min_length=1)]
 
 # '{"label":"","score":0.12345678901234567},' with room for an exponent.
 SCORE_BYTES_MAX = 48
@@ -29,34 +23,27 @@ ESCAPED_BYTES_MAX = 6
 class ClassifyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Texts to classify; `top_k` leaves all labels when absent."""
 
-    inputs: Text | Texts
+    inputs: Texts
     top_k: Annotated[int, msgspec.Meta(ge=1)] | None = None
     model: str | None = None
 
 
-ANSWER_SCHEMA: dict[str, object] = {
-    "type": "object",
-    "required": ["model", "results", "usage", "charge"],
-    "properties": {
-        "model": {"type": "string"},
-        "results": {
+ANSWER_SCHEMA = answer_schema(
+    results={
+        "type": "array",
+        "items": {
             "type": "array",
             "items": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["label", "score"],
-                    "properties": {
-                        "label": {"type": "string"},
-                        "score": {"type": "number", "minimum": 0, "maximum": 1},
-                    },
+                "type": "object",
+                "required": ["label", "score"],
+                "properties": {
+                    "label": {"type": "string"},
+                    "score": {"type": "number", "minimum": 0, "maximum": 1},
                 },
             },
         },
-        "usage": {"$ref": "#/components/schemas/Usage"},
-        "charge": {"$ref": "#/components/schemas/Charge"},
-    },
-}
+    }
+)
 
 
 class Classify:
@@ -67,7 +54,7 @@ class Classify:
     answer_schema = ANSWER_SCHEMA
 
     def texts(self, request: ClassifyRequest) -> Sequence[str]:
-        return [request.inputs] if isinstance(request.inputs, str) else request.inputs
+        return as_list(request.inputs)
 
     def check(self, request: ClassifyRequest, answerer: Answerer) -> None:
         if request.top_k is not None and request.top_k > answerer.dims:

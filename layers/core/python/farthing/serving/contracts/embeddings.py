@@ -9,18 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import msgspec
 
 from farthing.errors import InvalidRequest
+from farthing.serving.contracts.texts import Texts, answer_schema, as_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from farthing.serving.ports import Answerer, Rows
-
-# Blank texts are refused in our own words, so the rule is only published here.
-NOT_BLANK = {"minLength": 1, "pattern": r"\S"}
-Text = Annotated[
-    str, msgspec.Meta(description="A text to embed; not blank.", extra_json_schema=NOT_BLANK)
-]
-Texts = Annotated[list[Text], msgspec.Meta(min_length=1)]
 
 # A component as JSON prints a float64 that was a float32, with its comma: '-0.0341964587777853,'.
 FLOAT_BYTES_MAX = 22
@@ -31,43 +25,33 @@ ITEM_BYTES_MAX = 64
 class EmbeddingsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Texts to embed; `dimensions` keeps the first components, scaled back to length 1."""
 
-    input: Text | Texts
+    input: Texts
     model: str | None = None
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, msgspec.Meta(ge=1)] | None = None
     user: str | None = None
 
 
-ANSWER_SCHEMA: dict[str, object] = {
-    "type": "object",
-    "required": ["object", "data", "model", "usage", "charge"],
-    "properties": {
-        "object": {"const": "list"},
-        "model": {"type": "string"},
-        "data": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["object", "index", "embedding"],
-                "properties": {
-                    "object": {"const": "embedding"},
-                    "index": {"type": "integer", "minimum": 0},
-                    "embedding": {
-                        "anyOf": [
-                            {"type": "array", "items": {"type": "number"}},
-                            {
-                                "type": "string",
-                                "description": "base64 of little-endian float32",
-                            },
-                        ]
-                    },
+ANSWER_SCHEMA = answer_schema(
+    object={"const": "list"},
+    data={
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["object", "index", "embedding"],
+            "properties": {
+                "object": {"const": "embedding"},
+                "index": {"type": "integer", "minimum": 0},
+                "embedding": {
+                    "anyOf": [
+                        {"type": "array", "items": {"type": "number"}},
+                        {"type": "string", "description": "base64 of little-endian float32"},
+                    ]
                 },
             },
         },
-        "usage": {"$ref": "#/components/schemas/Usage"},
-        "charge": {"$ref": "#/components/schemas/Charge"},
     },
-}
+)
 
 
 class Embeddings:
@@ -78,7 +62,7 @@ class Embeddings:
     answer_schema = ANSWER_SCHEMA
 
     def texts(self, request: EmbeddingsRequest) -> Sequence[str]:
-        return [request.input] if isinstance(request.input, str) else request.input
+        return as_list(request.input)
 
     def check(self, request: EmbeddingsRequest, answerer: Answerer) -> None:
         if request.dimensions is not None and request.dimensions > answerer.dims:
