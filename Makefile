@@ -43,12 +43,21 @@ bundles: $(FORGE_VENV)/.ready ## rebuild layers/models from their recipes (needs
 test-forge: $(FORGE_VENV)/.ready
 	$(FORGE_VENV)/bin/pytest tests/forge
 
+# Each layer's own wheels, for images and zips: what the lock says, less what lower layers bring.
+COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header
+WHEELS := $(COMPILE) --constraint requirements.lock --override layers/unused-wheels.txt
+CORE := layers/core/python/requirements.txt
 lock: setup ## resolve the pinned requirements again
 	$(VENV)/bin/pip install --quiet uv
-	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-annotate --no-header --upgrade \
-		--extra core --extra inference --extra server --extra cli --group dev \
-		pyproject.toml --output-file requirements.lock
+	$(COMPILE) --upgrade --extra core --extra inference --extra server --extra deployment \
+		--extra cli --group dev pyproject.toml --output-file requirements.lock
+	$(WHEELS) --extra core pyproject.toml --output-file $(CORE)
+	omit=$$(sed -n 's/==.*//p' $(CORE) | sed 's/^/--no-emit-package /'); \
+	$(WHEELS) $$omit --extra inference pyproject.toml \
+		--output-file layers/inference/python/requirements.txt; \
+	$(WHEELS) $$omit --extra server pyproject.toml --output-file infra/docker/requirements-http.txt
+	echo awslambdaric | $(WHEELS) - --output-file infra/docker/requirements-lambda.txt
 
 clean:
 	rm -rf $(VENV) $(FORGE_VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -1,0 +1,1 @@
+"""The deployment files: read, held against the tree and each cloud's rules, and packed."""
