@@ -24,12 +24,14 @@ class _Tagged(yaml.SafeLoader):
     """Reads CloudFormation's short forms as the long ones: `!Ref X` is `{"Ref": "X"}`."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key, (key_node, _) in zip(keys, node.value, strict=True):
-            if key != "<<" and keys.count(key) > 1:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands here twice", key_node.start_mark
+                    None, None, f"the key {name!r} stands here twice", key.start_mark
                 )
+            seen.add(name)
         return super().construct_mapping(node, deep=deep)
 
 
@@ -54,7 +56,7 @@ def parse_documents(text: str, file: str) -> list[Any]:
     Raises `Unreadable` for text that is no YAML, has a key twice or holds no document.
     """
     try:
-        found = [it for it in yaml.load_all(text, Loader=_Tagged) if it is not None]  # noqa: S506
+        found = [it for it in yaml.load_all(text, Loader=_Tagged) if it is not None]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}" if mark else ""
