@@ -6,6 +6,7 @@ code under test.
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,9 +66,35 @@ def test_lambda_arm64_and_storage_above_512_mb_have_their_own_rates() -> None:
 
 
 def test_provisioned_concurrency_has_the_lower_duration_rate() -> None:
-    settings = settings_for("lambda", memory_mb=1024, provisioned=True)
+    settings = settings_for("lambda", memory_mb=1024, initialization="provisioned-concurrency")
     charge = Meter(BOOK, settings).cost(usage_of(settings, 1_000_000_000))
     assert charge.total == Decimal("0.0000097222") + Decimal("0.0000002")
+
+
+def test_a_restored_environment_adds_its_snapshot_to_one_call() -> None:
+    # 2 GB restored at 0.0001397998 USD, besides 100 ms at 2 GB: 0.2 * 166667e-10.
+    settings = settings_for("lambda", memory_mb=2048, initialization="snap-start")
+    plain = usage_of(settings, 100_000_000)
+    restored = msgspec.structs.replace(plain, restored=True)
+    meter = Meter(BOOK, settings)
+    assert meter.cost(plain).total == Decimal("0.00000333334") + Decimal("0.0000002")
+    assert meter.cost(restored).total - meter.cost(plain).total == Decimal("0.0002795996")
+
+
+def test_managed_instances_bill_requests_and_a_share_of_the_instance() -> None:
+    # 100 ms of one of four vCPU: 0.1 * (0.145 + 0.02175) / 4 / 3600, rounded to 1e-15 a second.
+    settings = settings_for(
+        "lambda",
+        memory_mb=2048,
+        vcpu_milli=1000,
+        node="c7g.xlarge",
+        initialization="lambda-managed-instances",
+    )
+    charge = Meter(BOOK, settings).cost(usage_of(settings, 100_000_000, 500_000_000))
+    assert {line.rule: line.amount for line in charge.lines} == {
+        "lambda.requests": Decimal("2E-7"),
+        "lambda.managed_vcpu.c7g.xlarge": Decimal("0.0000011579861111"),
+    }
 
 
 @given(

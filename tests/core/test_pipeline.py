@@ -202,6 +202,14 @@ def test_the_first_invocation_carries_the_start_and_only_the_first() -> None:
     assert second.body["usage"]["billed_ms"] < 700
 
 
+def test_a_copy_of_a_snapshot_says_once_that_it_was_restored() -> None:
+    bench = Bench()
+    bench.pipeline.snapshot()
+    first, second = (bench.classify({"inputs": "banana"}) for _ in range(2))
+    assert (first.usage.restored, first.usage.cold, first.usage.init_ns) == (True, True, 0)
+    assert (second.usage.restored, second.usage.cold) == (False, False)
+
+
 def test_a_refused_first_invocation_books_the_start_to_the_house() -> None:
     bench = Bench()
     bench.pipeline.started(init_ns=700_000_000)

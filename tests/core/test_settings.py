@@ -66,8 +66,8 @@ def test_keys_on_a_local_server_are_asked_for() -> None:
 
 def test_provisioned_concurrency_is_told_by_the_runtime() -> None:
     kind = {"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"}
-    assert read_settings({**LAMBDA, **kind}).provisioned
-    assert not read_settings(LAMBDA).provisioned
+    assert read_settings({**LAMBDA, **kind}).initialization == "provisioned-concurrency"
+    assert read_settings(LAMBDA).initialization == "on-demand"
 
 
 @pytest.mark.parametrize(

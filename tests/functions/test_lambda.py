@@ -89,6 +89,19 @@ def test_only_the_first_answer_carries_it(
     assert_charged(body, math.ceil(body["usage"]["busy_ms"]))
 
 
+def test_a_restored_environment_carries_its_restore_and_no_initialisation(
+    models_dir: Path, tmp_path: Path
+) -> None:
+    environ = {"FARTHING_MODELS": str(models_dir), "FARTHING_INITIALIZATION": "snap-start"}
+    with Emulator("classify", environ, tmp_path / "emulator.log") as emulator:
+        first, second = (emulator.invoke({"inputs": "bosch fridge"}) for _ in range(2))
+    rules = [[line["rule"] for line in body["charge"]["lines"]] for body in (first, second)]
+    assert "lambda.snapstart.restore" in rules[0]
+    assert "lambda.snapstart.restore" not in rules[1]
+    assert first["usage"]["cold"] is True
+    assert first["usage"]["billed_ms"] == math.ceil(first["usage"]["busy_ms"])
+
+
 @pytest.mark.parametrize("name", HTTP_EVENTS)
 def test_a_gateways_event_is_answered_as_http(
     warm: tuple[str, Emulator, Any], sample_event: SampleEvent, name: str

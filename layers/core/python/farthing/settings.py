@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 PlatformName = Literal["lambda", "fc", "knative"]
 HostName = Literal["lambda", "fc", "knative", "local"]
 Access = Literal["platform", "keys", "local"]
+# How Lambda started the environment, as its runtime says; what init costs depends on it.
+Initialization = Literal[
+    "on-demand", "provisioned-concurrency", "snap-start", "lambda-managed-instances"
+]
 
 PREFIX = "FARTHING_"
 MB = 1024 * 1024
@@ -70,7 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     access: Access = "platform"
     keys: tuple[str, ...] = ()
     tenant: str = "default"
-    provisioned: bool = False
+    initialization: Initialization = "on-demand"
 
     @property
     def cores(self) -> int:
@@ -148,14 +152,16 @@ def find_host(environ: Mapping[str, str]) -> HostName:
 
 def _from_platform(host: HostName, environ: Mapping[str, str]) -> dict[str, object]:
     names = {
-        "lambda": {"AWS_REGION": "region", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "memory_mb"},
+        "lambda": {
+            "AWS_REGION": "region",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "memory_mb",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "initialization",
+        },
         "fc": {"FC_FUNCTION_MEMORY_SIZE": "memory_mb"},
     }.get(host, {})
     found: dict[str, object] = {
         field: environ[variable] for variable, field in names.items() if variable in environ
     }
-    if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency":
-        found["provisioned"] = True
     return found
 
 

@@ -12,7 +12,10 @@ NS_PER_MS = 1_000_000
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """The model fills tokens and truncations, the platform time and memory; joined once."""
+    """The model fills tokens and truncations, the platform time and memory; joined once.
+
+    `restored`: the first invocation of an environment that came from a snapshot.
+    """
 
     prompt_tokens: int
     truncated: int
@@ -22,6 +25,7 @@ class Usage(msgspec.Struct, frozen=True):
     vcpu_milli: int
     disk_mb: int
     cold: bool
+    restored: bool = False
     cache: CacheState = "off"
 
     def as_json(self, billed_ms: int) -> dict[str, object]:

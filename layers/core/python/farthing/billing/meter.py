@@ -4,7 +4,8 @@ The rules are the providers' own:
 
 - Lambda bills each request, the GB-seconds of init and duration together rounded up to 1 ms, and
   ephemeral storage above 512 MB. Under provisioned concurrency init belongs to the standing
-  price, so no invocation carries it.
+  price, so no invocation carries it; under SnapStart the first one carries its restore. On Managed
+  Instances an invocation has its share of the instance: the vCPU-seconds that one process gets.
 - Function Compute 3.0 converts invocations, vCPU-seconds, GB-seconds and disk above 512 MB into
   compute units (CU). Alone on its instance, an invocation is billed in whole milliseconds.
 - Knative is a node's price: vCPU-seconds and GB-seconds of what the pod requests.
@@ -121,11 +122,20 @@ if TYPE_CHECKING:
 
 
 def _lambda_rule(book: PriceBook, settings: Settings) -> Rule:
-    variant = "provisioned_duration" if settings.provisioned else "duration"
+    if settings.initialization == "lambda-managed-instances":
+        return _managed_rule(book, settings)
+    provisioned = settings.initialization == "provisioned-concurrency"
+    variant = "provisioned_duration" if provisioned else "duration"
     duration = book.price(f"lambda.{variant}.{settings.arch}", settings.region)
     request = book.price("lambda.requests", settings.region)
     storage = book.price("lambda.storage", settings.region)
     request_line = _priced(request, ONE)
+    restored_gb = ratio(settings.memory_mb, MB_PER_GB)
+    restore = (
+        _priced(book.price("lambda.snapstart.restore", settings.region), restored_gb)
+        if settings.initialization == "snap-start"
+        else None
+    )
 
     def rule(usage: Usage) -> tuple[int, list[Line]]:
         billed_ms = -(-(usage.busy_ns + usage.init_ns) // NS_PER_MS)
@@ -134,7 +144,20 @@ def _lambda_rule(book: PriceBook, settings: Settings) -> Rule:
         if usage.disk_mb > FREE_DISK_MB:
             extra_mb = usage.disk_mb - FREE_DISK_MB
             lines.append(_priced(storage, ratio(billed_ms * extra_mb, MB_PER_GB * MS_PER_S)))
+        if restore is not None and usage.restored:
+            lines.append(restore)
         return billed_ms, lines
+
+    return rule
+
+
+def _managed_rule(book: PriceBook, settings: Settings) -> Rule:
+    request_line = _priced(book.price("lambda.requests", settings.region), ONE)
+    vcpu = book.price(f"lambda.managed_vcpu.{settings.node}", settings.region)
+
+    def rule(usage: Usage) -> tuple[int, list[Line]]:
+        vcpu_s = ratio(usage.busy_ns * usage.vcpu_milli, NS_PER_S * 1000)
+        return -(-usage.busy_ns // NS_PER_MS), [request_line, _priced(vcpu, vcpu_s)]
 
     return rule
 

@@ -62,6 +62,11 @@ class Entry:
         from farthing.serving.platforms.aws_lambda import build_handler
 
         handler = build_handler(self.service)
-        if not self.service.settings.provisioned:
+        # Init is in the first call's bill only on demand: provisioned and managed environments
+        # start on the house, and a snapshot is made once and billed per restore.
+        initialization = self.service.settings.initialization
+        if initialization == "on-demand":
             self.service.pipeline.started(process_age_ns())
+        elif initialization == "snap-start":
+            self.service.pipeline.snapshot()
         return handler

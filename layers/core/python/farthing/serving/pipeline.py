@@ -62,6 +62,7 @@ class Pipeline:
         self._plan = plan or Plan()
         self._first = threading.Lock()
         self._init_ns = 0
+        self._restored = False
         self._pace = Pace()
 
     @property
@@ -71,6 +72,10 @@ class Pipeline:
     def started(self, init_ns: int) -> None:
         """The instance took this long to start; the first invocation carries it."""
         self._init_ns = init_ns
+
+    def snapshot(self) -> None:
+        """The instance is about to be copied; each copy's first invocation carries its restore."""
+        self._restored = True
 
     def arrive(self) -> Share:
         """The share of an invocation that is here from now on, for its envelope."""
@@ -161,6 +166,7 @@ class Pipeline:
     def _usage(self, share: Share, envelope: Envelope, tokens: int, truncated: int) -> Usage:
         with self._first:
             init_ns, self._init_ns = self._init_ns, 0
+            restored, self._restored = self._restored, False
         settings = self._settings
         return Usage(
             prompt_tokens=tokens,
@@ -170,7 +176,8 @@ class Pipeline:
             memory_mb=envelope.memory_mb or settings.memory_mb,
             vcpu_milli=settings.vcpu_milli,
             disk_mb=settings.disk_mb,
-            cold=init_ns > 0,
+            cold=init_ns > 0 or restored,
+            restored=restored,
         )
 
 
