@@ -66,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     models: Path
     model: tuple[str, ...] = ()
     bundle_digest: str | None = None
+    objects: Path | None = None
     threads: Positive | None = None
     workers: Positive | None = None
     inputs_max: Positive = 2048

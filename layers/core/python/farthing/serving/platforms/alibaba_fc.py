@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
 from farthing.serving.envelope import Envelope, deadline_after, generate_envelope
 from farthing.serving.http import Endpoint, contract_work
+from farthing.serving.platforms.fc_events import request_in
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,11 +21,15 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Message, Receive, Scope, Send
 
+    from farthing.serving.exchange import Reply
     from farthing.serving.service import Service
     from farthing.settings import Settings
 
 REQUEST_ID = b"x-fc-request-id"
 MEMORY_MB = b"x-fc-function-memory"
+# Which way a call came: `/invoke` and `/initialize` are the platform's own, `/http-invoke` a
+# caller's, whatever path it asked for. https://www.alibabacloud.com/help/doc-detail/191345.htm
+CONTROL_PATH = b"x-fc-control-path"
 # The platform takes an event's failure from this header, whatever the body says.
 STATUS = b"x-fc-status"
 FAILED = b"404"
@@ -58,9 +64,10 @@ class FunctionComputePlatform:
 
 
 def _initialize(service: Service) -> Callable[[Request], Awaitable[Response]]:
-    """Called once an instance. Auth: the platform's; it does not route callers here."""
+    """Called once an instance. Auth: the platform's, no caller comes here."""
 
     async def endpoint(request: Request) -> Response:
+        _refuse_callers(request)
         service.start()
         return Response("ready", media_type="text/plain")
 
@@ -68,18 +75,38 @@ def _initialize(service: Service) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _pre_stop(service: Service) -> Callable[[Request], Awaitable[Response]]:
-    """Called before an instance is stopped for good. Auth: the platform's."""
+    """Called before an instance is stopped for good. Auth: the platform's, no caller comes here."""
 
     async def endpoint(request: Request) -> Response:
+        _refuse_callers(request)
         service.is_ready = False
         return Response("stopping", media_type="text/plain")
 
     return endpoint
 
 
-def _invoke(service: Service) -> Endpoint:
-    """An event: the body is the request, whatever its content type. Auth: the platform's."""
-    return _Signalling(service, contract_work(service, service.contracts[0]), is_trusted=True)
+def _refuse_callers(request: Request) -> None:
+    """An HTTP trigger passes every path through, these too; the platform says whose call it is."""
+    path = request.url.path
+    if request.headers.get(CONTROL_PATH.decode(), path) != path:
+        raise HTTPException(404)
+
+
+def _invoke(service: Service) -> _Invocation:
+    """An event: the body is the request, or carries it, whatever its content type.
+
+    Auth: the platform's where it says that the call is its own, else as the contract's route.
+    """
+    contract = contract_work(service, service.contracts[0])
+
+    def event(body: bytes, headers: Mapping[str, str], envelope: Envelope) -> Reply:
+        return contract(request_in(body, service.settings), headers, envelope)
+
+    own = _Signalling(service, event, is_trusted=True)
+    callers = _Signalling(service, contract)
+    # Without the header a call is believed only where a key would not be asked for anyway.
+    unstated = b"/invoke" if service.keys is None else b""
+    return _Invocation(own, callers, unstated)
 
 
 class _Signalling(Endpoint):
@@ -94,3 +121,17 @@ class _Signalling(Endpoint):
             await send(message)
 
         await super().__call__(scope, receive, signal)
+
+
+class _Invocation:
+    """Hands the platform's own calls to one endpoint, and everybody else's to another."""
+
+    def __init__(self, own: Endpoint, callers: Endpoint, unstated: bytes) -> None:
+        self._own = own
+        self._callers = callers
+        self._unstated = unstated
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        stated = dict(scope["headers"]).get(CONTROL_PATH, self._unstated)
+        endpoint = self._own if stated == b"/invoke" else self._callers
+        await endpoint(scope, receive, send)
