@@ -21,7 +21,17 @@ from tests.bench.surroundings import console, skipped
 if TYPE_CHECKING:
     from tests.bench.results import Result
 
-NAMES = ("metering", "direct", "http", "cold", "memory", "accuracy", "quantisation")
+NAMES = (
+    "metering",
+    "direct",
+    "http",
+    "cold",
+    "memory",
+    "accuracy",
+    "quantisation",
+    "knee",
+    "containers",
+)
 ROUNDS = 9
 QUICK_ROUNDS = 3
 BUSY_LOAD = 0.5
