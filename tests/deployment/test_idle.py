@@ -1,0 +1,63 @@
+"""The table of what each profile holds and costs idle, against sums done by hand.
+
+Seconds in a month of 730 hours: 2,628,000. Rates are the providers' pages', as integers.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from farthing.deployment.idle import Profile, profiles
+from farthing.deployment.project import Project
+
+ROOT = Path(__file__).parent.parent.parent
+SECONDS = 2_628_000
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[tuple[str, str], Profile]:
+    return {(it.cloud, it.name): it for it in profiles(Project.read(ROOT))}
+
+
+def test_every_platform_declares_a_profile_for_each_rule(
+    table: dict[tuple[str, str], Profile],
+) -> None:
+    for cloud in ("AWS Lambda", "Function Compute", "Knative"):
+        held = [it for it in table.values() if it.cloud == cloud]
+        assert any(it.zero == "yes" for it in held), cloud
+        assert any(it.cpu.startswith("yes, ") and it.cpu.endswith("70 %") for it in held), cloud
+        # No platform gives both at once, and the table must not say so.
+        assert not any(it.zero == "yes" and it.cpu.startswith("yes") for it in held), cloud
+
+
+def test_lambda_warm_pays_for_what_stands_ready(table: dict[tuple[str, str], Profile]) -> None:
+    # Two environments of 1 GB at 0.0000041667; nine alarm metrics at 0.10.
+    expected = Decimal(2 * SECONDS * 41_667 + 9 * 10**9) / 10**10
+    assert table["AWS Lambda", "warm"].idle_usd_month == expected
+    assert table["AWS Lambda", "zero"].idle_usd_month == Decimal("0.90")
+
+
+def test_lambda_cpu_pays_for_an_instance_a_zone(table: dict[tuple[str, str], Profile]) -> None:
+    # Three c7i.xlarge at 0.1785 and 15 % of it; five alarm metrics.
+    expected = Decimal(3 * 730 * (178_500 + 26_775) + 5 * 100_000) / 10**6
+    assert table["AWS Lambda", "cpu"].idle_usd_month == expected
+
+
+def test_function_compute_warm_pays_for_idle_memory_alone(
+    table: dict[tuple[str, str], Profile],
+) -> None:
+    # Two instances of 1 GB, 0.15 CU a GB-second, 0.000020 USD a CU; idle vCPU are free.
+    assert table["Function Compute", "warm"].idle_usd_month == Decimal(2 * SECONDS * 15 * 2) / 10**7
+    assert table["Function Compute", "zero"].idle_usd_month == 0
+
+
+def test_knative_warm_pays_its_pods_share_of_a_node(
+    table: dict[tuple[str, str], Profile],
+) -> None:
+    # Two pods of 1 vCPU and 1 GB of a c7i.xlarge: 10,163,729,660 and 1,116,051,836 e-15 a second.
+    expected = Decimal(2 * SECONDS * (10_163_729_660 + 1_116_051_836)) / 10**15
+    assert table["Knative", "warm"].idle_usd_month == expected
+    assert table["Knative", "zero"].idle_usd_month == 0
