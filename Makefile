@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 FORGE_VENV := .venv-forge
+SAM_VENV := .venv-sam
 PORT ?= 8080
 PLATFORM ?= lambda
 
-.PHONY: setup serve test check bench bundles test-forge lock clean
+.PHONY: setup serve test check bench bundles test-forge sam lock clean
 
 setup: $(VENV)/.ready ## everything but the forge, pinned and checked by hash
 $(VENV)/.ready: requirements.lock pyproject.toml
@@ -43,6 +44,13 @@ bundles: $(FORGE_VENV)/.ready ## rebuild layers/models from their recipes (needs
 test-forge: $(FORGE_VENV)/.ready
 	$(FORGE_VENV)/bin/pytest tests/forge
 
+# SAM's command line pins what others pin otherwise, so it has an environment of its own, too.
+sam: $(SAM_VENV)/.ready ## `sam build`, `sam local` and `sam deploy`, at .venv-sam/bin/sam
+$(SAM_VENV)/.ready:
+	$(PYTHON) -m venv $(SAM_VENV)
+	$(SAM_VENV)/bin/pip install --quiet aws-sam-cli==1.170.0
+	touch $@
+
 # Each layer's own wheels, for images and zips: what the lock says, less what lower layers bring.
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
@@ -58,7 +66,8 @@ lock: setup ## resolve the pinned requirements again
 		--output-file layers/inference/python/requirements.txt; \
 	$(WHEELS) $$omit --extra server pyproject.toml --output-file infra/docker/requirements-http.txt
 	echo awslambdaric | $(WHEELS) - --output-file infra/docker/requirements-lambda.txt
+	echo cyclonedx-bom | $(COMPILE) - --output-file infra/docker/requirements-sbom.txt
 
 clean:
-	rm -rf $(VENV) $(FORGE_VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) $(FORGE_VENV) $(SAM_VENV) .aws-sam .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
