@@ -1,0 +1,116 @@
+"""A moto server, and the template as SAM's own transform makes it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import urllib.request
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from farthing.deployment.aws.lint import translate
+from farthing.deployment.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parent.parent.parent.parent
+
+
+# What moto's CloudFormation makes (5.2.5).
+MADE = {
+    "AWS::IAM::Role", "AWS::Lambda::Function", "AWS::Lambda::LayerVersion",
+    "AWS::Lambda::Permission", "AWS::Lambda::Version", "AWS::Logs::LogGroup", "AWS::SNS::Topic",
+    "AWS::SQS::Queue",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def project() -> Project:
+    return Project.read(ROOT)
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws(moto_server: str) -> Any:
+    """`aws("lambda")`: a boto3 client of an empty account with a bucket and a parameter of keys."""
+    reset = urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")
+    urllib.request.urlopen(reset, timeout=10).close()
+
+    def client(service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=moto_server,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("python/empty.py", "")
+    client("s3").create_bucket(Bucket="bucket")
+    client("s3").put_object(Bucket="bucket", Key="key", Body=code.getvalue())
+    client("ssm").put_parameter(Name="/farthing/keys", Value="acme=" + "0" * 64, Type="String")
+    return client
+
+
+@pytest.fixture
+def created(aws: Any, project: Project) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """`created(chosen)`: the translated template as a stack of the moto server."""
+    pytest.importorskip("samtranslator", reason="aws-sam-translator is not installed")
+
+    def create(chosen: dict[str, Any]) -> dict[str, Any]:
+        template = for_moto(translate(project, chosen))
+        aws("cloudformation").create_stack(
+            StackName="farthing",
+            TemplateBody=json.dumps(template),
+            Parameters=[
+                {
+                    "ParameterKey": key,
+                    "ParameterValue": ",".join(it) if isinstance(it, list) else it,
+                }
+                for key, it in chosen.items()
+            ],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+        return template
+
+    return create
+
+
+def for_moto(template: dict[str, Any]) -> dict[str, Any]:
+    """The template less what moto cannot make; references to that become plain names."""
+    resources = template["Resources"]
+    gone = {name for name, it in resources.items() if it["Type"] not in MADE}
+
+    def plain(node: Any) -> Any:
+        if isinstance(node, list):
+            return [plain(it) for it in node]
+        if isinstance(node, str):
+            return re.sub(r"\$\{(\w+)\}", lambda it: it[1] if it[1] in gone else it[0], node)
+        if not isinstance(node, dict):
+            return node
+        target = node.get("Ref") or (node.get("Fn::GetAtt") or [None])[0]
+        if len(node) == 1 and target in gone:
+            return plain(resources[target]["Properties"].get("FunctionName", target))
+        return {key: plain(it) for key, it in node.items()}
+
+    return {
+        **{key: it for key, it in template.items() if key not in ("Rules", "Outputs")},
+        "Resources": {name: plain(it) for name, it in resources.items() if name not in gone},
+    }
