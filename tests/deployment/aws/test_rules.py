@@ -87,7 +87,7 @@ MISTAKES = [
     ("template.yaml", "Threshold: 15000", "Threshold: 45000", "a call ends after 30 s"),
     ("template.yaml", "RetentionInDays: !Ref LogRetentionDays", "", "logs are kept, and billed"),
     ("template.yaml", "DockerTag: 0.1.0-lambda", "DockerTag: 0.0.9-lambda", "version in pyproject"),
-    ("template.yaml", "{FUNCTION: classify}", "{FUNCTION: embed}", "the function is classify"),
+    ("template.yaml", "{FUNCTION: classify,", "{FUNCTION: embed,", "the function is classify"),
     ("template.yaml", "FARTHING_KEYS:", "FARTHING_KEY:", "no such setting"),
     (
         "template.yaml",

@@ -1,9 +1,8 @@
 """`sam build`, `sam local invoke` and `sam local start-api`, as a user would type them.
 
-The images are built and run by podman through its Docker-compatible socket. Two things differ from
-a user's machine, and are said here: the base is our own, with a shell, since SAM's emulator is
-added by RUN; and the image's user is root for that step. The functions, their sizes, the routes and
-the answers are those that ship.
+The images are built and run by podman through its Docker-compatible socket. One thing differs from
+a user's machine: the base is our own, one with a shell, since SAM adds its emulator by RUN. The
+functions, their sizes, the routes and the answers are those that ship.
 """
 
 from __future__ import annotations
@@ -118,14 +117,7 @@ def _build(folder: Path, name: str, sam: str, engine: dict[str, str]) -> Path:
         engine,
         ROOT,
     )
-    _as_root(folder, f"docker.io/library/{SERVED[name].lower()}:0.1.0-lambda", engine)
     return folder / "build" / "template.yaml"
-
-
-def _as_root(folder: Path, image: str, engine: dict[str, str]) -> None:
-    (folder / "Dockerfile").write_text(f"FROM {image}\nUSER 0\n")
-    command = ["podman", "build", "--quiet", "--pull-never", "--tag", image, str(folder)]
-    run(command, engine, folder)
 
 
 def run(command: list[str], environ: dict[str, str], folder: Path) -> str:

@@ -50,6 +50,7 @@ def test_what_ships_is_clean() -> None:
     [
         (DOCKERFILE, "USER 993:990\nEXPOSE", "USER 0:0\nEXPOSE", "not root's"),
         (DOCKERFILE, "USER 993:990\nEXPOSE", "EXPOSE", "runs as the user of its base"),
+        (DOCKERFILE, "ARG RUN_AS=993:990", "ARG RUN_AS=0:0", "not root's"),
         (DOCKERFILE, " AS http\n", " AS https\n", "There is no stage http"),
         (DOCKERFILE, '["python3", "-m", "uvicorn"]', "python3 -m uvicorn", "shell in between"),
         (DOCKERFILE, "functions.this.app.handler", "functions.embed.app.handler", "CMD is"),
@@ -92,7 +93,7 @@ def test_a_model_that_changes_later_than_code_is_found(
     [
         ("python:3.13", "python:3.12"),
         ("docker.io/library/python", "registry.example.com/mirror/python"),
-        ("USER 993:990", "USER 1000:1000"),
+        ("993:990", "1000:1000"),
         ("UVICORN_TIMEOUT_KEEP_ALIVE=900", "UVICORN_TIMEOUT_KEEP_ALIVE=600"),
         ("FARTHING_MODELS=/opt/models", "FARTHING_MODELS=/opt/models TZ=UTC FARTHING_TENANT=me"),
         ("WORKDIR /var/task", "COPY --from=code /etc/hosts /opt/hosts\nWORKDIR /var/task"),

@@ -97,16 +97,14 @@ def _print(found: dict[str, list[Finding]], held: list[Profile]) -> None:
     for findings in found.values():
         for finding in findings:
             sys.stderr.write(f"{finding}\n")
-    verdicts = ", ".join(
-        f"{part} {len(findings) or 'clean'}" for part, findings in found.items()
-    )
+    verdicts = ", ".join(f"{part} {len(findings) or 'clean'}" for part, findings in found.items())
     table = Table(
         "platform",
         "profile",
-        "goes to zero",
+        "to zero",
         "70 % CPU",
-        Column("idle, USD a month", justify="right"),
-        "of which",
+        Column("idle, USD/month", justify="right"),
+        Column("made of", no_wrap=False),
         box=SIMPLE,
         pad_edge=False,
     )
@@ -115,3 +113,7 @@ def _print(found: dict[str, list[Finding]], held: list[Profile]) -> None:
     console = Console(highlight=False)
     console.print(f"findings: {verdicts}")
     console.print(table)
+    console.print(
+        "By calls in flight: 70 % of one a core. Of concurrency: 70 % of what is provisioned.\n"
+        "List prices, 730 hours, no free tier; registry, logs and Knative's cluster are extra."
+    )

@@ -9,34 +9,38 @@ from __future__ import annotations
 
 import tomllib
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from farthing.billing.prices import read_price_book
 from farthing.deployment.alibaba.stack import read_stack
-from farthing.deployment.aws.conditions import active_resources
-from farthing.deployment.documents import Unreadable, read_documents
+from farthing.deployment.aws.stack import make_stack, read_template
+from farthing.deployment.aws.standing import INSTANCES_MIN, standing_usd
+from farthing.deployment.documents import Unreadable
 from farthing.deployment.knative.overlay import annotations_of
 from farthing.deployment.knative.render import overlay_names, render, renderer
 from farthing.deployment.project import ProjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from farthing.billing.prices import PriceBook
+    from farthing.deployment.aws.stack import Stack
     from farthing.deployment.project import Project
 
 HOURS = Decimal(730)
 SECONDS = HOURS * 3600
 MB_PER_GB = Decimal(1024)
 FREE_DISK_MB = 512
-BY_PROXY = "by proxy: calls in flight at 70 % of one a core"
+NO_RULE = "no"
+BY_PROXY = "by calls in flight"
+BY_CONCURRENCY = "of concurrency"
 AUTOSCALING = "autoscaling.knative.dev"
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """`zero` and `cpu` say whether the rule holds or why not; `idle` what the amount is."""
+    """`zero` and `cpu` say which of the two rules holds; `idle` what the amount is made of."""
 
     cloud: str
     name: str
@@ -70,63 +74,33 @@ def profiles(project: Project) -> list[Profile]:
 
 
 def _aws(project: Project, book: PriceBook) -> Iterator[Profile]:
-    template = read_documents(project, "template.yaml")[0]
+    template = read_template(project)
     config = tomllib.loads((project.root / "samconfig.toml").read_text(encoding="utf-8"))
     for name in ("zero", "warm", "cpu"):
         deploy = config[name]["deploy"]["parameters"]
-        overrides = dict(pair.split("=", 1) for pair in deploy["parameter_overrides"])
-        yield _aws_profile(name, deploy["region"], active_resources(template, overrides), book)
+        chosen = dict(pair.split("=", 1) for pair in deploy["parameter_overrides"])
+        region = deploy["region"]
+        yield _aws_profile(name, make_stack(template, chosen, region), book, region)
 
 
-def _aws_profile(
-    name: str, region: str, resources: Mapping[str, Mapping[str, Any]], book: PriceBook
-) -> Profile:
-    def of(kind: str) -> list[Mapping[str, Any]]:
-        return [it["Properties"] for it in resources.values() if it["Type"] == kind]
-
+def _aws_profile(name: str, stack: Stack, book: PriceBook, region: str) -> Profile:
     metrics = sum(
-        len([metric for metric in it.get("Metrics", ()) if "MetricStat" in metric]) or 1
-        for it in of("AWS::CloudWatch::Alarm")
+        len([it for it in alarm.get("Metrics") or () if "MetricStat" in it]) or 1
+        for alarm in stack.of("AWS::CloudWatch::Alarm")
     )
     alarms_usd = metrics * book.price("cloudwatch.alarm", region).rate
+    standing = standing_usd(stack, book, region)
     parts = [f"{metrics} alarm metrics {alarms_usd:.2f}"]
-    usd = alarms_usd
-    zero, cpu = "yes", "no: Lambda on demand has no CPU rule"
-    held_gb = sum(
-        it["MemorySize"] * _provisioned(it) / MB_PER_GB
-        for it in of("AWS::Serverless::Function")
-        if _provisioned(it)
-    )
-    if held_gb:
-        held_usd = held_gb * SECONDS * book.price("lambda.provisioned.x86_64", region).rate
-        parts.append(f"{held_gb:g} GB provisioned {held_usd:.2f}")
-        usd += held_usd
-        zero = "no: one environment stands ready"
-        cpu = "no: holds 70 % of provisioned concurrency"
-    for provider in of("AWS::Serverless::CapacityProvider"):
-        kind = provider["InstanceRequirements"]["AllowedTypes"][0]
-        floors = [
-            it["FunctionScalingConfig"]["MinExecutionEnvironments"]
-            for it in of("AWS::Serverless::Function")
-            if "CapacityProviderConfig" in it
-        ]
-        # One environment a zone, and functions of one provider share its instances.
-        count = max(floors)
-        hour_usd = sum(
-            book.price(f"lambda.{part}.{kind}", region).rate
-            for part in ("managed_instance", "managed_fee")
-        )
-        standing_usd = count * HOURS * hour_usd
-        parts.append(f"{count} {kind} with their fee {standing_usd:.2f}")
-        usd += standing_usd
-        zero = "no: one instance a zone stands ready"
-        cpu = f"yes, {provider['ScalingConfig']['AverageCPUUtilization']} %"
-    return Profile("AWS Lambda", name, zero, cpu, usd, ", ".join(parts))
-
-
-def _provisioned(properties: Mapping[str, Any]) -> int:
-    config = properties.get("ProvisionedConcurrencyConfig") or {}
-    return int(config.get("ProvisionedConcurrentExecutions", 0))
+    zero, cpu = "yes", NO_RULE
+    if stack.of("AWS::Serverless::CapacityProvider"):
+        (provider,) = stack.of("AWS::Serverless::CapacityProvider")
+        parts.append(f"{INSTANCES_MIN} instances with their fee {standing:.2f}")
+        zero = "no"
+        cpu = f"yes, {provider.get('ScalingConfig.AverageCPUUtilization')} %"
+    elif standing:
+        parts.append(f"provisioned concurrency {standing:.2f}")
+        zero, cpu = "no", BY_CONCURRENCY
+    return Profile("AWS Lambda", name, zero, cpu, alarms_usd + standing, ", ".join(parts))
 
 
 def _alibaba(project: Project, book: PriceBook) -> Iterator[Profile]:
@@ -149,12 +123,10 @@ def _alibaba(project: Project, book: PriceBook) -> Iterator[Profile]:
         yield Profile(
             "Function Compute",
             name,
-            "no: instances stand by" if floor else "yes",
-            f"yes, the floor moves at {max(targets) * 100:g} %"
-            if targets
-            else "no: instances come with the calls",
+            "no" if floor else "yes",
+            f"yes, {max(targets) * 100:g} %" if targets else NO_RULE,
             usd,
-            f"{floor} idle instances: memory, no vCPU" if floor else "no instance",
+            f"{floor} idle instances, memory alone" if floor else "nothing",
         )
 
 
@@ -188,8 +160,8 @@ def _knative(project: Project, book: PriceBook) -> Iterator[Profile]:
         yield Profile(
             "Knative",
             name,
-            "no: a pod of each stands ready" if floor else "yes",
-            ", ".join(sorted(cpu)) + (", queue workers literally" if workers else ""),
+            "no" if floor else "yes",
+            ", ".join(sorted(cpu)) + ("; workers yes" if workers else ""),
             usd,
-            (f"{floor} pods' share of a node" if floor else "no pod") + "; your cluster is extra",
+            f"{floor} pods' share of a node" if floor else "no pod",
         )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from farthing.deployment.project import Function, Project
 
 INSTANCE_MEMORY_MB = 2048
+PROVIDER = "AWS::Serverless::CapacityProvider"
 GRADUAL = tuple(
     [f"Canary10Percent{minutes}Minutes" for minutes in (5, 10, 15, 30)]
     + ["Linear10PercentEvery1Minute"]
@@ -129,7 +130,7 @@ def _on_instances(stack: Stack, function: Function) -> Iterator[Rule]:
     config = "CapacityProviderConfig."
     arns = [
         f"arn:aws:lambda:us-east-1:123456789012:capacity-provider:{it.get('CapacityProviderName')}"
-        for it in stack.of("AWS::Serverless::CapacityProvider")
+        for it in stack.of(PROVIDER)
     ]
     yield Rule(config + "Arn", one_of(*arns), "Profile cpu runs on the stack's capacity provider")
     yield Rule(
@@ -141,6 +142,20 @@ def _on_instances(stack: Stack, function: Function) -> Iterator[Rule]:
         config + "ExecutionEnvironmentMemoryGiBPerVCpu",
         exactly(max(function.memory_mb, INSTANCE_MEMORY_MB) // 1024),
         "2, 4 or 8 are possible, and this many give each environment one vCPU",
+    )
+    # One environment has one vCPU, and each of its processes an equal part of that.
+    vcpu_milli = 1000 // function.concurrency
+    environment = "Environment.Variables."
+    yield Rule(
+        environment + "FARTHING_VCPU_MILLI",
+        exactly(str(vcpu_milli)),
+        f"an answer is priced by the {vcpu_milli} thousandths of a vCPU that its process has",
+    )
+    nodes = [it.get("InstanceRequirements.AllowedTypes") for it in stack.of(PROVIDER)]
+    yield Rule(
+        environment + "FARTHING_NODE",
+        one_of(*(kinds[0] for kinds in nodes if kinds)),
+        "an answer is priced by the instance that the capacity provider buys",
     )
     scaling = "FunctionScalingConfig."
     yield Rule(

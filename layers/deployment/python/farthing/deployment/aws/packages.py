@@ -61,6 +61,9 @@ def _image(project: Project, name: str, resource: Resource) -> Iterator[Finding]
     given = metadata.get("DockerBuildArgs") or {}
     if given.get("FUNCTION") != name:
         yield _wrong(f"{at}.DockerBuildArgs.FUNCTION", given.get("FUNCTION"), name, "the function")
+    if given.get("RUN_AS") != "root":
+        whose = "what `sam local` needs to add its emulator (Lambda itself runs no image as root)"
+        yield _wrong(f"{at}.DockerBuildArgs.RUN_AS", given.get("RUN_AS"), "root", whose)
     for argument in given:
         if argument not in arguments:
             yield Finding(

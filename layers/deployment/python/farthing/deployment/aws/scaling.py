@@ -135,8 +135,8 @@ def _provider(stack: Stack, book: PriceBook) -> Iterator[Rule]:
     )
     yield Rule(
         "InstanceRequirements.AllowedTypes",
-        Wanted(lambda it: bool(it) and set(map(str, it)) <= priced, f"some of {sorted(priced)}"),
-        "the price book has the price of certain types only",
+        Wanted(lambda it: len(it or ()) == 1 and it[0] in priced, f"one of {sorted(priced)}"),
+        "an answer is priced by one type, which the price book must have",
     )
     yield Rule("PropagateTags", exactly(True), "its instances are what is billed")
     yield Rule("CapacityProviderName", given(), "functions name it in its ARN")

@@ -58,8 +58,7 @@ def check_shipped(project: Project, file: Dockerfile) -> Iterator[Finding]:
         yield from check_start(project, stage, module)
         yield from _check_user(stage)
         yield from _check_labels(project, stage)
-        user = stage.last("USER")
-        users.add(user.text if user else "")
+        users.add(_user(stage))
     if len(users) > 1:
         listed = " and ".join(sorted(users))
         yield Finding(
@@ -149,13 +148,20 @@ def _check_probe(file: Dockerfile, stage: Stage) -> Iterator[Finding]:
             )
 
 
-def _check_user(stage: Stage) -> Iterator[Finding]:
+def _user(stage: Stage) -> str:
+    """What USER comes to with the stage's own arguments; empty without one."""
     user = stage.last("USER")
-    if user is None or not re.fullmatch(r"[1-9]\d{2,4}:[1-9]\d{2,4}", user.text):
+    arguments = stage.values("ARG")
+    return re.sub(r"\$\{(\w+)\}", lambda it: arguments.get(it[1], ""), user.text) if user else ""
+
+
+def _check_user(stage: Stage) -> Iterator[Finding]:
+    user = _user(stage)
+    if not re.fullmatch(r"[1-9]\d{2,4}:[1-9]\d{2,4}", user):
         yield Finding(
             DOCKERFILE,
             stage.at,
-            f"It runs as {user.text if user else 'the user of its base'}; it has to be a number "
+            f"It runs as {user or 'the user of its base'}; it has to be a number "
             "that is not root's, so that a platform can see that it is not.",
             "Write USER 993:990.",
         )
