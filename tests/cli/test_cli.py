@@ -29,7 +29,10 @@ def farthing(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str
     )
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["invoke"], ["models"], ["key"], ["forge"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["serve"], ["invoke"], ["models"], ["key"], ["forge"], ["check", "deploy"], ["pack"]],
+)
 def test_help_teaches_every_command(command: list[str]) -> None:
     done = farthing(*command, "--help")
     assert done.returncode == 0

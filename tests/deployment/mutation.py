@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -105,7 +106,7 @@ def _other_values(value: Any) -> Iterator[tuple[str, Any]]:
         yield "unit", quantity[1] + UNITS[quantity[2]]
         yield "number", quantity[1] + "0" + quantity[2]
     elif isinstance(value, str) and NUMBER.match(value):
-        yield "number", value + "0"
+        yield "number", f"{Decimal(value) * 10:f}"
         if value == "70":
             yield "percent as fraction", "0.7"
     elif isinstance(value, str) and NAME.match(value):

@@ -99,12 +99,12 @@ def _print(found: dict[str, list[Finding]], held: list[Profile]) -> None:
             sys.stderr.write(f"{finding}\n")
     verdicts = ", ".join(f"{part} {len(findings) or 'clean'}" for part, findings in found.items())
     table = Table(
-        "platform",
-        "profile",
+        Column("platform", no_wrap=True),
+        Column("profile", no_wrap=True),
         "to zero",
         "70 % CPU",
         Column("idle, USD/month", justify="right"),
-        Column("made of", no_wrap=False),
+        "made of",
         box=SIMPLE,
         pad_edge=False,
     )

@@ -102,6 +102,13 @@ def _check_function(project: Project, name: str, function: Function) -> Iterator
 
 
 def _check_targets(at: str, function: Function) -> Iterator[Finding]:
+    if function.clouds == ("aws",) and function.concurrency != 1:
+        yield Finding(
+            DESCRIPTION,
+            f"{at}.concurrency",
+            f"It is {function.concurrency}, but Lambda gives an environment one call at a time.",
+            "Write 1.",
+        )
     wanted = {
         "http-image": bool({"alibaba", "knative"} & set(function.clouds)),
         "lambda-zip": "aws" in function.clouds,
