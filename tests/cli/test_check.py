@@ -58,6 +58,19 @@ def test_a_mistake_is_named_with_its_place_and_ends_with_1(checkout: Path) -> No
     assert "Function Compute" in done.stdout
 
 
+def test_another_priced_region_is_no_mistake_and_an_unpriced_one_is(checkout: Path) -> None:
+    config = checkout / "samconfig.toml"
+    shipped = config.read_text()
+    config.write_text(shipped.replace('"us-east-1"', '"eu-west-1"', 2))
+    done = check(checkout, "--no-lint", "--json")
+    assert done.returncode == 0, done.stderr + done.stdout
+    config.write_text(shipped.replace('"us-east-1"', '"eu-west-2"', 2))
+    done = check(checkout, "--no-lint", "--json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)["findings"]
+    assert any(it["file"] == "samconfig.toml" and "eu-west-2" in it["says"] for it in found)
+
+
 def test_a_file_that_is_gone_is_a_finding(checkout: Path) -> None:
     (checkout / "infra" / "alibaba" / "s.yaml").unlink()
     done = check(checkout, "--no-lint", "--json")

@@ -109,7 +109,7 @@ def _print(found: dict[str, list[Finding]], held: list[Profile]) -> None:
         pad_edge=False,
     )
     for it in held:
-        table.add_row(it.cloud, it.name, it.zero, it.cpu, f"{it.idle_usd_month:.2f}", it.idle)
+        table.add_row(it.cloud, it.name, it.zero, it.cpu, it.usd, it.idle)
     console = Console(highlight=False)
     console.print(f"findings: {verdicts}")
     console.print(table)

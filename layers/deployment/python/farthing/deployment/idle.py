@@ -15,12 +15,12 @@ import msgspec
 
 from farthing.billing.prices import read_price_book
 from farthing.deployment.alibaba.stack import read_stack
-from farthing.deployment.aws.stack import make_stack, read_template
+from farthing.deployment.aws.stack import REGION, make_stack, read_template
 from farthing.deployment.aws.standing import INSTANCES_MIN, standing_usd
 from farthing.deployment.documents import Unreadable
 from farthing.deployment.knative.overlay import annotations_of
 from farthing.deployment.knative.render import overlay_names, render, renderer
-from farthing.deployment.project import ProjectError
+from farthing.errors import FarthingError, PriceMissing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,8 +46,13 @@ class Profile(msgspec.Struct, frozen=True):
     name: str
     zero: str
     cpu: str
-    idle_usd_month: Decimal
+    idle_usd_month: Decimal | None
     idle: str
+
+    @property
+    def usd(self) -> str:
+        """The amount to cents; a dash where the price book has no price for the region."""
+        return "-" if self.idle_usd_month is None else f"{self.idle_usd_month:.2f}"
 
     def as_json(self) -> dict[str, str]:
         return {
@@ -55,7 +60,7 @@ class Profile(msgspec.Struct, frozen=True):
             "profile": self.name,
             "goes_to_zero": self.zero,
             "cpu_70_percent": self.cpu,
-            "idle_usd_month": f"{self.idle_usd_month:.2f}",
+            "idle_usd_month": self.usd,
             "idle": self.idle,
         }
 
@@ -67,7 +72,7 @@ def profiles(project: Project) -> list[Profile]:
     for cloud in (_aws, _alibaba, _knative):
         try:
             found += cloud(project, book)
-        except (Unreadable, ProjectError, KeyError, TypeError, ValueError):
+        except (Unreadable, FarthingError, OSError, KeyError, TypeError, ValueError):
             # The checks have said what is wrong with these files.
             continue
     return found
@@ -80,7 +85,13 @@ def _aws(project: Project, book: PriceBook) -> Iterator[Profile]:
         deploy = config[name]["deploy"]["parameters"]
         chosen = dict(pair.split("=", 1) for pair in deploy["parameter_overrides"])
         region = deploy["region"]
-        yield _aws_profile(name, make_stack(template, chosen, region), book, region)
+        stack = make_stack(template, chosen, region)
+        try:
+            yield _aws_profile(name, stack, book, region)
+        except PriceMissing:
+            rules = _aws_profile(name, stack, book, REGION)
+            unpriced = f"no price in {region}"
+            yield msgspec.structs.replace(rules, idle_usd_month=None, idle=unpriced)
 
 
 def _aws_profile(name: str, stack: Stack, book: PriceBook, region: str) -> Profile:
