@@ -28,7 +28,7 @@ check: setup ## format, lint, types, import contracts
 	$(VENV)/bin/lint-imports --no-logo
 
 bench: setup $(FORGE_VENV)/.ready ## prints ratios against peers run side by side; asserts nothing
-	$(VENV)/bin/python -m tests.bench metering direct http cold memory accuracy
+	$(VENV)/bin/python -m tests.bench metering direct http cold memory accuracy knee containers
 	$(FORGE_VENV)/bin/python -m tests.bench quantisation
 
 # The forge has an environment of its own: PyTorch is larger than all the rest together.

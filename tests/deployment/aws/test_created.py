@@ -17,6 +17,8 @@ import pytest
 from farthing.billing.breaker import Breaker
 from farthing.deployment.aws.stack import NETWORK, SCENARIOS, make_stack, read_template
 
+# A vCPU of the instance that the capacity provider buys.
+PRICED_AS = {"FARTHING_NODE": "c7i.xlarge", "FARTHING_VCPU_MILLI": "1000"}
 SIZES = {"zero": 1024, "warm": 1024, "cpu": 2048}
 
 
@@ -47,7 +49,9 @@ def test_functions_are_as_large_as_they_should_be(
         configuration = found["Configuration"]
         assert configuration["MemorySize"] == SIZES[profile]
         assert configuration["Timeout"] == project.function(name).timeout_s
-        assert configuration["Environment"]["Variables"] == {"FARTHING_ACCESS": "platform"}
+        priced_as = PRICED_AS if profile == "cpu" else {}
+        variables = configuration["Environment"]["Variables"]
+        assert variables == {"FARTHING_ACCESS": "platform", **priced_as}
     names = {it["FunctionName"] for it in aws("lambda").list_functions()["Functions"]}
     assert ("farthing-breaker" in names) is (profile != "cpu")
 
