@@ -189,13 +189,13 @@ def _show_starts(starts: list[ColdStart]) -> None:
         return
     table = Table(title="cold start", title_justify="left", box=SIMPLE, pad_edge=False)
     table.add_column("limits", no_wrap=True)
-    for heading in ("seconds", "bare floor", "ratio", "of CPU", "peak MB", "first answer, USD"):
-        table.add_column(heading, justify="right")
+    for heading in ("seconds", "floor", "ratio", "of CPU", "peak MB", "first answer, USD"):
+        table.add_column(heading, justify="right", no_wrap=heading != "first answer, USD")
     for it in starts:
         floor = "-", "-", "-"
         if it.floor_s:
             floor = f"{it.floor_s:.2f}", f"{it.ratio:.2f}", f"{it.cpu_ratio:.2f}"
-        figures = f"{it.peak_mb:.0f}", it.total[:14]
+        figures = f"{it.peak_mb:.0f}", f"{float(it.total):.2e}"
         table.add_row(it.size.name, f"{it.taken_s:.2f}", *floor, *figures)
     Console(highlight=False).print(table)
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 ROUNDS = 5
 RUN_S_MAX = 300
-HTTP_PORT = 8080
 SAMPLE_EVENT = "apigateway-http-v2"
 FIGURES = ("ours_s", "floor_s", "ours_cpu_s", "floor_cpu_s")
 
@@ -130,7 +129,6 @@ def _plan(project: Project, request: Request, size: Size, rounds: int) -> dict[s
         "command": ["python3", "-m", *module],
         "environ": environ,
         "event": event,
-        "port": HTTP_PORT,
         "rounds": rounds,
         "bare": (files("farthing.deployment.pack") / "bare.py").read_text(encoding="utf-8"),
         "bundle": f"/opt/models/{function.models[0]}" if function.models else "",
