@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from farthing.deployment.pack.cold import ColdStart
     from farthing.deployment.pack.layers import Layer
     from farthing.deployment.project import Project
+
+
+MILLION = 1_000_000
 
 
 class PackTarget(StrEnum):
@@ -189,13 +193,13 @@ def _show_starts(starts: list[ColdStart]) -> None:
         return
     table = Table(title="cold start", title_justify="left", box=SIMPLE, pad_edge=False)
     table.add_column("limits", no_wrap=True)
-    for heading in ("seconds", "floor", "ratio", "of CPU", "peak MB", "first answer, USD"):
-        table.add_column(heading, justify="right", no_wrap=heading != "first answer, USD")
+    for heading in ("seconds", "floor", "ratio", "of CPU", "peak MB", "USD a million"):
+        table.add_column(heading, justify="right")
     for it in starts:
         floor = "-", "-", "-"
         if it.floor_s:
             floor = f"{it.floor_s:.2f}", f"{it.ratio:.2f}", f"{it.cpu_ratio:.2f}"
-        figures = f"{it.peak_mb:.0f}", f"{float(it.total):.2e}"
+        figures = f"{it.peak_mb:.0f}", f"{Decimal(it.total) * MILLION:.2f}"
         table.add_row(it.size.name, f"{it.taken_s:.2f}", *floor, *figures)
     Console(highlight=False).print(table)
 
