@@ -27,6 +27,18 @@ def models_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def moto_server() -> Iterator[str]:
+    """AWS's stand-in. What it keeps is one for the whole process, so its users reset it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
 def sample_event() -> Callable[[str, str], Any]:
     """`sample_event("embed", "alb")`: a fresh copy of a function's sample event."""
 

@@ -8,42 +8,29 @@ import json
 import sys
 import urllib.request
 import zipfile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 import pytest
 from botocore.stub import Stubber
-from moto.server import ThreadedMotoServer
 
 from farthing.billing.breaker import Breaker, StillRunning, UnknownEvent
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NAMES = ("farthing-classify", "farthing-embed")
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def aws(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+def aws(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ENDPOINT_URL": moto_server,
         "BREAKER_FUNCTIONS": ",".join(NAMES),
     }.items():
         monkeypatch.setenv(name, value)
     # All servers of a process share what moto keeps.
-    reset = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")
+    reset = urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")
     urllib.request.urlopen(reset, timeout=10).close()
     client = boto3.client("lambda")
     role = boto3.client("iam").create_role(RoleName="breaker", AssumeRolePolicyDocument="{}")[

@@ -151,6 +151,12 @@ def find_host(environ: Mapping[str, str]) -> HostName:
     return "local"
 
 
+def known_variables() -> set[str]:
+    """Every FARTHING_* variable that is read; any other of that prefix would do nothing."""
+    names = {field.name for field in msgspec.structs.fields(Settings)} - {"host"}
+    return {PREFIX + name.upper() for name in names}
+
+
 def _from_platform(host: HostName, environ: Mapping[str, str]) -> dict[str, object]:
     names = {
         "lambda": {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farthing.cli.options import AsJson
-from farthing.errors import SettingsError
+from farthing.cli.options import AsJson, require_extra
 
 if TYPE_CHECKING:
     from farthing.deployment.findings import Finding
@@ -46,7 +44,7 @@ def deploy(
     CPU, and what it costs while nobody calls. Exit code 0: clean; 1: findings, one per line on
     stderr.
     """
-    require_deployment()
+    require_extra("deployment", NEEDED)
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
@@ -77,16 +75,6 @@ def deploy(
         _print(found, held)
     if any(found.values()):
         raise typer.Exit(1)
-
-
-def require_deployment() -> None:
-    """Raises `SettingsError` saying what to install."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise SettingsError(
-            f"This command needs {', '.join(missing)}, which is not installed. "
-            "Install it with: pip install 'farthing[deployment]'"
-        )
 
 
 def _print(found: dict[str, list[Finding]], held: list[Profile]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farthing.cli.options import AsJson
+from farthing.cli.options import AsJson, require_extra
 from farthing.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def build(
 
     Data sets are read from the folder in FARTHING_DATA.
     """
-    _require_forge()
+    require_extra("forge", NEEDED)
     from farthing.forge.build import build as build_bundle
     from farthing.forge.progress import bars
     from farthing.forge.recipe import find, shipped
@@ -76,7 +75,7 @@ def evaluate(
 
     An embedder is compared with its float32 original, which is made once and cached.
     """
-    _require_forge()
+    require_extra("forge", NEEDED)
     from farthing.forge.build import evaluate_bundle
     from farthing.forge.progress import bars
     from farthing.forge.recipe import find
@@ -91,15 +90,6 @@ def evaluate(
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
         return
     _print([report], "Measured")
-
-
-def _require_forge() -> None:
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise SettingsError(
-            f"farthing forge needs {', '.join(missing)}, which this environment does not have. "
-            "Install the extra with: pip install 'farthing[forge]'"
-        )
 
 
 def _summary(folder: Path) -> dict[str, object]:

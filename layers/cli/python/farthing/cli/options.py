@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from farthing.errors import SettingsError
 
 if TYPE_CHECKING:
     from farthing.settings import Settings
@@ -48,6 +51,16 @@ VcpuMilli = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
+
+
+def require_extra(extra: str, modules: tuple[str, ...]) -> None:
+    """Raises `SettingsError` saying what to install, before an import fails half-way."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SettingsError(
+            f"This command needs {', '.join(missing)}, which this environment does not have. "
+            f"Install the extra with: pip install 'farthing[{extra}]'"
+        )
 
 
 def local_settings(**overrides: object) -> Settings:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from farthing.cli.options import AsJson
+from farthing.cli.options import AsJson, require_extra
 
 if TYPE_CHECKING:
     from farthing.deployment.pack.cold import ColdStart
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from farthing.deployment.project import Project
 
 
+NEEDED = ("packaging", "yaml")
 MILLION = 1_000_000
 
 
@@ -85,6 +86,7 @@ def pack(
     infra/docker/base/build.sh, [b]farthing pack embed --target http-image --base-image
     localhost/farthing-base:bookworm --build-image localhost/farthing-build:bookworm[/b].
     """
+    require_extra("deployment", NEEDED)
     from farthing.deployment.project import Project
 
     read = Project.read(project)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from farthing.billing.meter import FREE_DISK_MB, MB_PER_GB
 from farthing.billing.prices import read_price_book
 from farthing.deployment.alibaba.stack import read_stack
 from farthing.deployment.aws.stack import REGION, make_stack, read_template
-from farthing.deployment.aws.standing import INSTANCES_MIN, standing_usd
+from farthing.deployment.aws.standing import HOURS_PER_MONTH, INSTANCES_MIN, standing_usd
 from farthing.deployment.documents import Unreadable
 from farthing.deployment.knative.overlay import annotations_of
 from farthing.deployment.knative.render import overlay_names, render, renderer
@@ -29,10 +30,7 @@ if TYPE_CHECKING:
     from farthing.deployment.aws.stack import Stack
     from farthing.deployment.project import Project
 
-HOURS = Decimal(730)
-SECONDS = HOURS * 3600
-MB_PER_GB = Decimal(1024)
-FREE_DISK_MB = 512
+SECONDS_PER_MONTH = Decimal(HOURS_PER_MONTH * 3600)
 NO_RULE = "no"
 BY_PROXY = "by calls in flight"
 BY_CONCURRENCY = "of concurrency"
@@ -129,7 +127,7 @@ def _alibaba(project: Project, book: PriceBook) -> Iterator[Profile]:
                 + book.price("fc.factor.disk", region).rate * disk_mb
             ) / MB_PER_GB
             floor += scaling["minInstances"]
-            usd += scaling["minInstances"] * cu_per_s * cu * SECONDS
+            usd += scaling["minInstances"] * cu_per_s * cu * SECONDS_PER_MONTH
             targets |= {it["metricTarget"] for it in scaling.get("horizontalScalingPolicies", ())}
         yield Profile(
             "Function Compute",
@@ -159,7 +157,7 @@ def _knative(project: Project, book: PriceBook) -> Iterator[Profile]:
             floor += least
             usd += (
                 least
-                * SECONDS
+                * SECONDS_PER_MONTH
                 * (
                     book.price(f"knative.vcpu.{node}", region).rate * size.vcpu_milli / 1000
                     + book.price(f"knative.memory.{node}", region).rate * size.memory_mb / MB_PER_GB

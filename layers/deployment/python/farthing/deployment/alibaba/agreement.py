@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from farthing.billing.prices import read_price_book
 from farthing.deployment.alibaba.shape import Fault
 from farthing.errors import FarthingError
-from farthing.settings import PREFIX, Settings, read_settings
+from farthing.settings import PREFIX, known_variables, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from farthing.deployment.project import Function, Project
 
 PORT = 9000
-FREE_DISK_MB = 512
 APPLICATION = "farthing"
 ABSENT = object()
 
@@ -154,9 +151,8 @@ def _tags(name: str, props: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _environment(environment: Mapping[str, Any], props: Mapping[str, Any]) -> Iterator[Fault]:
-    known = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Settings)}
     for variable in environment:
-        if variable.startswith(PREFIX) and variable not in known | {f"{PREFIX}PLATFORM"}:
+        if variable.startswith(PREFIX) and variable not in known_variables():
             at = f"environmentVariables.{variable}"
             yield Fault(at, "Farthing reads no such variable.", "Correct or remove it.")
     if "FARTHING_REGION" not in environment:

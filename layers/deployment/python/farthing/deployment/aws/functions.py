@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from farthing.deployment.aws.names import ALIAS, FUNCTION, QUEUE, deployed, serving
 from farthing.deployment.aws.packages import check_package
 from farthing.deployment.aws.stack import CAP, TEMPLATE
@@ -19,7 +17,7 @@ from farthing.deployment.aws.wanted import (
     one_of,
 )
 from farthing.deployment.findings import Finding
-from farthing.settings import PREFIX, Settings
+from farthing.settings import PREFIX, known_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +32,6 @@ GRADUAL = tuple(
     + ["Linear10PercentEvery1Minute"]
     + [f"Linear10PercentEvery{minutes}Minutes" for minutes in (2, 3, 10)]
 )
-VARIABLES = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Settings)}
-VARIABLES |= {PREFIX + "PLATFORM"}
 
 
 def check_functions(project: Project, stack: Stack) -> Iterator[Finding]:
@@ -194,7 +190,7 @@ def _failures(stack: Stack, resource: Resource) -> Iterator[Finding]:
 
 def _variables(resource: Resource) -> Iterator[Finding]:
     for variable in resource.get("Environment.Variables") or {}:
-        if variable.startswith(PREFIX) and variable not in VARIABLES:
+        if variable.startswith(PREFIX) and variable not in known_variables():
             yield Finding(
                 TEMPLATE,
                 f"Resources.{resource.id}.Environment.Variables.{variable}",

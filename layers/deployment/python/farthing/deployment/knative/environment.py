@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from farthing.billing.prices import read_price_book
 from farthing.deployment.knative.overlay import dig
 from farthing.deployment.knative.quantities import cpu_milli, memory_mb
 from farthing.errors import PriceMissing
-from farthing.settings import DEFAULTS, PREFIX, Settings
+from farthing.settings import DEFAULTS, PREFIX, known_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
     from farthing.deployment.knative.pods import Broken, Pod
     from farthing.deployment.project import Function
 
-VARIABLES = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Settings)} | {
-    f"{PREFIX}PLATFORM"
-}
 DEFAULT_TIMEOUT_MS = 30_000
 DEFAULT_NODE = "c7i.xlarge"
 
@@ -57,7 +52,7 @@ def broken_environment(pod: Pod, container: dict[str, Any], function: Function) 
     for name in sorted({it for it in names if names.count(it) > 1}):
         yield f"env.{name}", "It is set twice.", "Keep one."
     for name in names:
-        if name.startswith(PREFIX) and name not in VARIABLES:
+        if name.startswith(PREFIX) and name not in known_variables():
             yield f"env.{name}", "Farthing reads no such variable.", "Correct its name."
     wanted = {
         "PLATFORM": "knative",
