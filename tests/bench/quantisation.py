@@ -17,8 +17,8 @@ from tests.bench.results import Result, compared
 from tests.bench.surroundings import ROOT, console, data, skip
 
 if TYPE_CHECKING:
+    from farthing.forge.quantise.schemes import QuantisationPlan
     from farthing.forge.recipe import Recipe
-    from farthing.forge.schemes import QuantisationPlan
 
 CACHE = ROOT / ".cache" / "forge"
 NAMES = ("all-minilm-l6-v2", "product-classifier")
@@ -44,7 +44,7 @@ class Measured:
 
 def schemes() -> dict[str, QuantisationPlan]:
     """The plans that are compared, by the name they have in the table."""
-    from farthing.forge.schemes import QuantisationPlan as Plan
+    from farthing.forge.quantise.schemes import QuantisationPlan as Plan
 
     return {
         "float32": Plan("none", bits=32),
@@ -109,7 +109,8 @@ def measure(rounds: int) -> list[Measured]:
 def _measure(
     recipe: Recipe, reference: Path, title: str, plan: QuantisationPlan, rounds: int
 ) -> Measured:
-    from farthing.forge import build, evaluate
+    from farthing.forge import build
+    from farthing.forge.evaluate import quality as evaluate
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "variant"

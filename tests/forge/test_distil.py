@@ -13,13 +13,13 @@ pytest.importorskip("sklearn")
 
 from rich.progress import Progress  # noqa: E402
 
-from farthing.forge.data import LabelledSet  # noqa: E402
-from farthing.forge.distil import FineTuning, seed_everything, truncated_student  # noqa: E402
+from farthing.forge.data.labelled import LabelledSet  # noqa: E402
+from farthing.forge.distil.training import FineTuning, seed_everything, truncated_student  # noqa: E402
+from farthing.forge.distil.variants import variants  # noqa: E402
+from farthing.forge.distil.vocabulary import bare_tokenizer, prune, used_ids  # noqa: E402
 from farthing.forge.pretrained import Pretrained  # noqa: E402
 from farthing.forge.recipe import TeacherPlan, TrainingPlan  # noqa: E402
-from farthing.forge.teacher import LinearTeacher  # noqa: E402
-from farthing.forge.variants import variants  # noqa: E402
-from farthing.forge.vocabulary import bare_tokenizer, prune, used_ids  # noqa: E402
+from farthing.forge.teach.linear import LinearTeacher  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path

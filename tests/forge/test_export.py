@@ -11,13 +11,13 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("optimum")
 
-from farthing.forge.calibrate import token_batches  # noqa: E402
-from farthing.forge.export import export  # noqa: E402
+from farthing.forge.export.transformer import export  # noqa: E402
+from farthing.forge.quantise.calibrate import token_batches  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from farthing.forge.graph import Graph
+    from farthing.forge.export.graph import Graph
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -13,9 +13,9 @@ onnx = pytest.importorskip("onnx")
 import onnxruntime as ort  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from farthing.forge.graph import Graph  # noqa: E402
-from farthing.forge.products import PerToken, quantise_products  # noqa: E402
-from farthing.forge.weights import symmetric  # noqa: E402
+from farthing.forge.export.graph import Graph  # noqa: E402
+from farthing.forge.quantise.products import PerToken, quantise_products  # noqa: E402
+from farthing.forge.quantise.weights import symmetric  # noqa: E402
 
 WEIGHT = np.random.default_rng(0).normal(size=(64, 32)).astype(np.float32)
 ROWS = np.random.default_rng(1).normal(size=(1, 5, 64)).astype(np.float32)

@@ -8,7 +8,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from farthing.forge import data, pretrained
+from farthing.forge import pretrained
+from farthing.forge.data import labelled as data
 from farthing.forge.recipe import FOLDER, RecipeInvalid, find, read, shipped
 
 if TYPE_CHECKING:

@@ -12,17 +12,18 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("optimum")
 
-from farthing.forge import evaluate, pack  # noqa: E402
-from farthing.forge.calibrate import observe, token_batches  # noqa: E402
-from farthing.forge.export import export  # noqa: E402
+from farthing.forge import pack  # noqa: E402
+from farthing.forge.distil.vocabulary import bare_tokenizer  # noqa: E402
+from farthing.forge.evaluate import quality as evaluate  # noqa: E402
+from farthing.forge.export.transformer import export  # noqa: E402
+from farthing.forge.quantise.calibrate import observe, token_batches  # noqa: E402
+from farthing.forge.quantise.schemes import QuantisationPlan, quantise  # noqa: E402
 from farthing.forge.recipe import DriftPlan  # noqa: E402
-from farthing.forge.schemes import QuantisationPlan, quantise  # noqa: E402
-from farthing.forge.vocabulary import bare_tokenizer  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from farthing.forge.graph import Graph
+    from farthing.forge.export.graph import Graph
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

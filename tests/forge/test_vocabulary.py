@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from farthing.forge.vocabulary import (
+from farthing.forge.distil.vocabulary import (
     bare_tokenizer,
     prune,
     reachable_ids,

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from farthing.forge import evaluate, pack
-from farthing.forge.calibrate import Seen, observe, token_batches
-from farthing.forge.data import data_root, read_column
-from farthing.forge.graph import Graph
+from farthing.forge import pack
+from farthing.forge.data.labelled import data_root, read_column
+from farthing.forge.distil.vocabulary import bare_tokenizer
+from farthing.forge.evaluate import quality as evaluate
+from farthing.forge.export.graph import Graph
+from farthing.forge.quantise.calibrate import Seen, observe, token_batches
+from farthing.forge.quantise.schemes import QuantisationPlan, quantise
 from farthing.forge.reference import float32_bundle, read_set
-from farthing.forge.schemes import QuantisationPlan, quantise
-from farthing.forge.vocabulary import bare_tokenizer
 from farthing.inference.bundle import MODEL_FILE, TOKENIZER_FILE, read_manifest
 from farthing.inference.tokenizer import Tokenizer
 

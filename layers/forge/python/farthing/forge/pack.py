@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
-    from farthing.forge.graph import Graph
+    from farthing.forge.export.graph import Graph
 
 Plain = str | int | float | bool
 

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from farthing.errors import StartupError
-from farthing.forge.schemes import QuantisationPlan
+from farthing.forge.quantise.schemes import QuantisationPlan
 
 FOLDER = Path(__file__).parent / "recipes"
 

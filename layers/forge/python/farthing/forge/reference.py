@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-from farthing.forge import pack, pretrained, vocabulary
-from farthing.forge.data import LabelledSet, data_root, read_labelled
-from farthing.forge.distil import FineTuning, seed_everything, truncated_student
-from farthing.forge.export import export
+from farthing.forge import pack, pretrained
+from farthing.forge.data.labelled import LabelledSet, data_root, read_labelled
+from farthing.forge.distil import vocabulary
+from farthing.forge.distil.training import FineTuning, seed_everything, truncated_student
+from farthing.forge.distil.trim import trim_embeddings
+from farthing.forge.export.transformer import export
 from farthing.forge.quietly import quietly
-from farthing.forge.teacher import LinearTeacher
-from farthing.forge.trim import trim_embeddings
+from farthing.forge.teach.linear import LinearTeacher
 
 if TYPE_CHECKING:
     from rich.progress import Progress

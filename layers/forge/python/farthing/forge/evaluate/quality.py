@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from farthing.forge.data import LabelledSet
+    from farthing.forge.data.labelled import LabelledSet
     from farthing.forge.recipe import DriftPlan
 
 FloatArray = npt.NDArray[np.float32]

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
+from farthing.forge.distil.trim import trim_embeddings
+from farthing.forge.distil.variants import variants
 from farthing.forge.quietly import quietly
-from farthing.forge.trim import trim_embeddings
-from farthing.forge.variants import variants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from tokenizers import Tokenizer
 
-    from farthing.forge.data import LabelledSet
+    from farthing.forge.data.labelled import LabelledSet
     from farthing.forge.pretrained import Pretrained
     from farthing.forge.recipe import TrainingPlan
-    from farthing.forge.teacher import LinearTeacher
+    from farthing.forge.teach.linear import LinearTeacher
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from farthing.forge.weights import FloatArray, symmetric
+from farthing.forge.quantise.weights import FloatArray, symmetric
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from onnx import NodeProto
 
-    from farthing.forge.graph import Graph
+    from farthing.forge.export.graph import Graph
 
 # Symmetric activations become uint8 around this zero point, because the integer kernels of
 # ONNX Runtime take uint8 times int8.

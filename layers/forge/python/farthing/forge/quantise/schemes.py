@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from farthing.forge.blocks import quantise_in_blocks
-from farthing.forge.calibrate import Seen, static_scaling
-from farthing.forge.products import PerTensor, PerToken, quantise_products
-from farthing.forge.tables import quantise_tables
+from farthing.forge.quantise.blocks import quantise_in_blocks
+from farthing.forge.quantise.calibrate import Seen, static_scaling
+from farthing.forge.quantise.products import PerTensor, PerToken, quantise_products
+from farthing.forge.quantise.tables import quantise_tables
 
 if TYPE_CHECKING:
-    from farthing.forge.graph import Graph
+    from farthing.forge.export.graph import Graph
 
 SchemeName = Literal["none", "per-token", "dynamic", "static", "block-wise"]
 

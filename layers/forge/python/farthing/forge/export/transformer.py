@@ -12,8 +12,8 @@ from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.optimizer import optimize_model
 from optimum.exporters.onnx import main_export
 
-from farthing.forge.graph import Graph
-from farthing.forge.narrow import narrow_to_first_token
+from farthing.forge.export.graph import Graph
+from farthing.forge.export.narrow import narrow_to_first_token
 from farthing.forge.quietly import quietly
 
 OPSET = 18

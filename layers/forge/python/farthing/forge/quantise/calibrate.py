@@ -11,12 +11,12 @@ import numpy.typing as npt
 import onnxruntime as ort
 from onnx import helper
 
-from farthing.forge.products import Static
+from farthing.forge.quantise.products import Static
 from farthing.inference.session import model_inputs
 
 if TYPE_CHECKING:
-    from farthing.forge.graph import Graph
-    from farthing.forge.weights import FloatArray
+    from farthing.forge.export.graph import Graph
+    from farthing.forge.quantise.weights import FloatArray
 
 Batch = Mapping[str, npt.NDArray[np.int64]]
 

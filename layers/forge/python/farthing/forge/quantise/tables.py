@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from onnx import TensorProto
 
-from farthing.forge.weights import symmetric
+from farthing.forge.quantise.weights import symmetric
 
 if TYPE_CHECKING:
-    from farthing.forge.graph import Graph
+    from farthing.forge.export.graph import Graph
 
 
 def quantise_tables(graph: Graph, smallest_rows: int = 1024) -> int:

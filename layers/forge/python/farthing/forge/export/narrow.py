@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-    from farthing.forge.graph import Graph
+    from farthing.forge.export.graph import Graph
 
 # Operators that compute each token's row from the same row of their inputs, and nothing else.
 ROW_WISE = {"MatMul", "Add", "Mul", "BiasGelu", "Gelu", "LayerNormalization"}

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from farthing.forge.weights import symmetric
+from farthing.forge.quantise.weights import symmetric
 
 if TYPE_CHECKING:
-    from farthing.forge.graph import Graph
+    from farthing.forge.export.graph import Graph
 
 # The operator quantises its activations to INT8 by itself, row by row and block by block.
 INT8_ACTIVATIONS = 4

@@ -15,7 +15,7 @@ from sklearn.svm import LinearSVC
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from farthing.forge.data import LabelledSet
+    from farthing.forge.data.labelled import LabelledSet
     from farthing.forge.recipe import TeacherPlan
 
 FloatArray = npt.NDArray[np.float32]

@@ -1,0 +1,1 @@
+"""Labelled sets: read from files, checked, split."""

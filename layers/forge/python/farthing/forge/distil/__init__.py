@@ -1,0 +1,1 @@
+"""Students: small models that learn from a teacher."""

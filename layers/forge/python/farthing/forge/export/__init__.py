@@ -1,0 +1,1 @@
+"""From trained models to float32 ONNX graphs."""

@@ -1,0 +1,1 @@
+"""Teachers: large models that label texts softly for small ones."""
