@@ -32,7 +32,7 @@ def mark_loading() -> None:
     from farthing.inference import tasks
 
     mark("imports")
-    opened, tokenizer, session = tasks.Bundle.open, tasks.Tokenizer, tasks.Session
+    opened, encoder, session = tasks.Bundle.open, tasks.open_encoder, tasks.Session
 
     def marked(name, work):
         def run(*arguments):
@@ -43,7 +43,7 @@ def mark_loading() -> None:
         return run
 
     tasks.Bundle.open = marked("bundle", opened)
-    tasks.Tokenizer = marked("tokenizer", tokenizer)
+    tasks.open_encoder = marked("tokenizer", encoder)
     tasks.Session = marked("session", session)
     assert farthing.serving.platforms.aws_lambda
 

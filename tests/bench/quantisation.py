@@ -51,6 +51,7 @@ def schemes() -> dict[str, QuantisationPlan]:
         "dynamic": Plan("dynamic"),
         "static, min-max": Plan("static"),
         "static, 1e-5 clipped": Plan("static", outside_share=1e-5),
+        "static, entropy": Plan("static", calibration="entropy"),
         "static, smoothed 0.5": Plan("static", smoothing_strength=0.5),
         "static, smoothed 0.7": Plan("static", smoothing_strength=0.7),
         "static, smoothed, GELU float": Plan(

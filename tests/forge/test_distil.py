@@ -1,10 +1,12 @@
-"""A tiny student learns a tiny task, the same way twice."""
+"""Tiny students learn tiny tasks from tiny teachers, the same way twice."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,16 +15,36 @@ pytest.importorskip("sklearn")
 
 from rich.progress import Progress  # noqa: E402
 
+from farthing.forge.batches import token_rows  # noqa: E402
 from farthing.forge.data.labelled import LabelledSet  # noqa: E402
-from farthing.forge.distil.training import FineTuning, seed_everything, truncated_student  # noqa: E402
+from farthing.forge.data.splits import Splits  # noqa: E402
+from farthing.forge.distil.classifier import answers, distil_classifier  # noqa: E402
+from farthing.forge.distil.losses import attention_loss, given_loss, soft_loss  # noqa: E402
+from farthing.forge.distil.sentences import Places, distil_encoder, nearest, vectors  # noqa: E402
+from farthing.forge.distil.students import (  # noqa: E402
+    NoSuchLayers,
+    StudentClassifier,
+    chosen_layers,
+    parameters,
+    student_encoder,
+)
 from farthing.forge.distil.variants import variants  # noqa: E402
-from farthing.forge.distil.vocabulary import bare_tokenizer, prune, used_ids  # noqa: E402
+from farthing.forge.distil.vocabulary import bare_tokenizer  # noqa: E402
+from farthing.forge.plans import (  # noqa: E402
+    DistillationPlan,
+    Source,
+    StudentPlan,
+    TeacherPlan,
+    TrainingPlan,
+)
 from farthing.forge.pretrained import Pretrained  # noqa: E402
-from farthing.forge.recipe import TeacherPlan, TrainingPlan  # noqa: E402
-from farthing.forge.teach.linear import LinearTeacher  # noqa: E402
+from farthing.forge.recipe import DataFiles, Recipe  # noqa: E402
+from farthing.forge.teach.teacher import teach  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from farthing.forge.teach.teaching import Teaching
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -36,57 +58,161 @@ ROWS = LabelledSet(
     labels=("Fridges",) * 60 + ("Phones",) * 60,
 )
 LABELS = ROWS.label_names()
-PLAN = TrainingPlan(
-    seed=1,
-    threads=1,
-    epochs=3,
-    batch=16,
-    learning_rate=3e-3,
-    warmup_share=0.1,
-    weight_decay=0.01,
-    variants_share=0.5,
-    digit_change_share=0.5,
-    bfloat16=False,
-)
+EXTRA = ("fridge", "silver phone")
+STUDENT = StudentPlan("1-layer", 1)
+
+
+def recipe(**distillation: float) -> Recipe:
+    return Recipe(
+        name="things",
+        task="classify",
+        pooling="none",
+        normalize=False,
+        max_tokens=16,
+        licence="",
+        licence_file="",
+        origin="",
+        notice="",
+        data=DataFiles(name="things", test="t", train="t", text="text", label="label"),
+        source=Source(path="unused"),
+        distillation=DistillationPlan(**distillation),
+        training=TrainingPlan(
+            seed=1, threads=1, epochs=3, batch=16, learning_rate=3e-3, bfloat16=False
+        ),
+    )
 
 
 @pytest.fixture(scope="module")
-def teacher() -> LinearTeacher:
-    return LinearTeacher(ROWS, LABELS, TeacherPlan(seed=0, folds=3, weight=0.5))
+def splits() -> Splits:
+    return Splits(ROWS, ROWS, ROWS, (), report=None)  # type: ignore[arg-type]
 
 
-def trained(tiny: Path, teacher: LinearTeacher) -> tuple[list[float], np.ndarray]:
-    full = bare_tokenizer(tiny / "tokenizer.json")
-    keep = used_ids(full, ROWS.texts)
-    seed_everything(PLAN.seed, PLAN.threads)
-    student = truncated_student(Pretrained(tiny), 1, keep, 16, LABELS)
+@pytest.fixture(scope="module")
+def teaching(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Teaching:
+    plan = TeacherPlan(method="linear", folds=3)
     with Progress(disable=True) as progress:
-        epochs = FineTuning(student, prune(full, keep), ROWS, teacher, 0.5, 16, PLAN).run(
-            ROWS, progress
+        return teach(recipe(), plan, splits, EXTRA, tmp_path_factory.mktemp("cache"), progress)
+
+
+def vocabulary_size(tiny: Path) -> int:
+    return bare_tokenizer(tiny / "tokenizer.json").get_vocab_size()
+
+
+def trained(
+    tiny: Path, splits: Splits, teaching: Teaching, state: Path, made: Recipe
+) -> tuple[float, np.ndarray]:
+    with Progress(disable=True) as progress:
+        result = distil_classifier(
+            made, STUDENT, Pretrained(tiny), splits, EXTRA, teaching, state, progress
         )
-    return [epoch.accuracy for epoch in epochs], student.classifier.weight.detach().numpy()
+    rows = token_rows(result.tokenizer, ROWS.texts, 16)
+    return result.history.epochs[-1].accuracy, answers(result.model, rows).logits
 
 
-def test_a_student_learns_and_a_second_run_gives_the_same_weights(
-    tiny: Path, teacher: LinearTeacher
+def test_a_student_learns_and_a_second_run_gives_the_same_answers(
+    tiny: Path, splits: Splits, teaching: Teaching, tmp_path: Path
 ) -> None:
-    accuracies, first = trained(tiny, teacher)
-    _, second = trained(tiny, teacher)
-    assert accuracies[-1] > 0.95
+    accuracy, first = trained(tiny, splits, teaching, tmp_path / "a.pt", recipe())
+    _, second = trained(tiny, splits, teaching, tmp_path / "b.pt", recipe())
+    assert accuracy > 0.95
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize("weight", ["feature_weight", "attention_weight"])
+def test_every_part_of_the_loss_has_a_say(
+    tiny: Path, splits: Splits, teaching: Teaching, tmp_path: Path, weight: str
+) -> None:
+    with_vectors = replace(
+        teaching,
+        vectors={
+            name: np.random.default_rng(0).normal(size=(len(part), 7)).astype(np.float32)
+            for name, part in teaching.logits.items()
+        },
+    )
+    _, plain = trained(tiny, splits, with_vectors, tmp_path / "a.pt", recipe())
+    accuracy, told = trained(tiny, splits, with_vectors, tmp_path / "b.pt", recipe(**{weight: 0.5}))
+    assert accuracy > 0.9
+    assert np.abs(plain - told).max() > 1e-3
+
+
+def test_foreseen_rounding_changes_the_weights(
+    tiny: Path, splits: Splits, teaching: Teaching, tmp_path: Path
+) -> None:
+    made = recipe()
+    foreseen = msgspec.structs.replace(
+        made, quantisation=msgspec.structs.replace(made.quantisation, qat_epochs=2)
+    )
+    _, plain = trained(tiny, splits, teaching, tmp_path / "a.pt", made)
+    accuracy, aware = trained(tiny, splits, teaching, tmp_path / "b.pt", foreseen)
+    assert accuracy > 0.95
+    assert not np.array_equal(plain, aware)
+
+
 def test_a_student_is_only_as_large_as_its_plan(tiny: Path) -> None:
-    student = truncated_student(Pretrained(tiny), 1, [0, 2, 3, 4, 5, 9], 16, LABELS)
+    bert = student_encoder(Pretrained(tiny), (1,), [0, 2, 3, 4, 5, 9], 16)
+    student = StudentClassifier(bert, LABELS)
     assert len(student.bert.encoder.layer) == 1
     assert student.bert.embeddings.word_embeddings.weight.shape == (6, 64)
     assert student.bert.embeddings.position_embeddings.weight.shape == (16, 64)
+    assert parameters(student) == parameters(bert) + 64 * 2 + 2
 
 
-def test_soft_labels_are_probabilities_in_the_order_of_the_labels(teacher: LinearTeacher) -> None:
-    np.testing.assert_allclose(teacher.soft_labels.sum(axis=1), 1, atol=1e-5)
-    assert (teacher.soft_labels.argmax(axis=1) == ROWS.label_ids(LABELS)).mean() > 0.95
-    assert teacher.probabilities(["white fridge"]).argmax() == LABELS.index("Fridges")
+@pytest.mark.parametrize("layers", [3, (1, 0), (0, 2), ()])
+def test_layers_that_are_not_there_are_named(tiny: Path, layers: int | tuple[int, ...]) -> None:
+    with pytest.raises(NoSuchLayers, match="has 0 to 1"):
+        chosen_layers(Pretrained(tiny), layers)
+
+
+def test_soft_loss_is_the_divergence_times_the_temperature_squared() -> None:
+    ours, theirs = torch.tensor([[1.0, 2.0, -1.0]]), torch.tensor([[0.5, 0.0, 2.0]])
+    temperature = 3.0
+    p = np.exp(theirs.numpy() / temperature)
+    q = np.exp(ours.numpy() / temperature)
+    p, q = p / p.sum(), q / q.sum()
+    wanted = temperature**2 * (p * np.log(p / q)).sum()
+    assert soft_loss(ours, theirs, temperature).item() == pytest.approx(wanted, rel=1e-5)
+    assert soft_loss(theirs, theirs, temperature).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_rows_without_a_label_have_no_given_loss() -> None:
+    scores = torch.tensor([[0.0, 0.0], [9.0, -9.0]])
+    assert given_loss(scores, torch.tensor([-1, -1])).item() == 0
+    half = given_loss(scores, torch.tensor([0, -1])).item()
+    assert half == pytest.approx(np.log(2) / 2, rel=1e-5)
+
+
+def test_padding_has_no_say_in_the_attention_loss() -> None:
+    mask = torch.tensor([[1, 1, 0]])
+    ours = torch.softmax(torch.randn(1, 2, 3, 3, generator=torch.manual_seed(0)), -1)
+    theirs = ours.clone()
+    theirs[:, :, 2] = torch.tensor([1.0, 0.0, 0.0])
+    assert attention_loss(ours, theirs, mask).item() == pytest.approx(0, abs=1e-6)
+    theirs[:, :, 1] = torch.tensor([1.0, 0.0, 0.0])
+    assert attention_loss(ours, theirs, mask).item() > 0.01
+
+
+def test_an_encoder_comes_to_place_texts_as_its_teacher_does(tiny: Path, tmp_path: Path) -> None:
+    teacher = student_encoder(Pretrained(tiny), 2, list(range(vocabulary_size(tiny))), 16)
+    tokenizer = bare_tokenizer(tiny / "tokenizer.json")
+    placed = Places(ROWS.texts, vectors(teacher, token_rows(tokenizer, ROWS.texts, 16)))
+    with Progress(disable=True) as progress:
+        made = msgspec.structs.replace(
+            recipe(),
+            training=TrainingPlan(
+                seed=1, threads=1, epochs=8, batch=16, learning_rate=3e-3, bfloat16=False
+            ),
+        )
+        result = distil_encoder(
+            made, STUDENT, Pretrained(tiny), placed, placed, tmp_path / "e.pt", progress
+        )
+    cosines = [epoch.accuracy for epoch in result.history.epochs]
+    assert cosines[-1] > 0.9
+    assert cosines[-1] > cosines[0]
+
+
+def test_the_nearest_neighbour_is_never_the_text_itself() -> None:
+    places = np.array([[1, 0], [0.9, 0.1], [0, 1]], dtype=np.float32)
+    assert nearest(places).tolist() == [1, 0, 1]
 
 
 def test_variants_are_parts_of_real_texts() -> None:

@@ -42,7 +42,7 @@ NEIGHBOURS = DriftPlan(texts=len(TEXTS), batch=16, seed=5)
 
 @pytest.fixture(scope="module")
 def float32(tiny: Path) -> Graph:
-    return export(tiny, "embed", heads=4, hidden=64)
+    return export(tiny, heads=4, hidden=64)
 
 
 def packed(folder: Path, graph: Graph, tiny: Path, plan: QuantisationPlan) -> Path:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from farthing.inference.bundle import FORMAT
+
 from tests.functions.knative import KNATIVE
 from tests.functions.server import farthing, run_to_end, uvicorn
 
@@ -75,9 +77,9 @@ def test_a_missing_file_is_named(server: str, models: Path, name: str) -> None:
 
 def test_a_manifest_of_a_later_format_is_not_guessed_at(server: str, models: Path) -> None:
     manifest = models / EMBED / "manifest.json"
-    rewrite(manifest, format=2)
+    rewrite(manifest, format=FORMAT + 1)
     refusal = refusal_of(server, models)
-    assert f"{manifest} has bundle format 2; this Farthing reads up to 1" in refusal
+    assert f"{manifest} has bundle format {FORMAT + 1}; this Farthing reads up to {FORMAT}" in refusal
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1}', '{"format": "one"}'])

@@ -34,7 +34,7 @@ def test_an_untouched_bundle_opens_and_names_itself(copied: Path) -> None:
     assert Bundle.open(copied, bundle.digest).digest == bundle.digest
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["model.onnx", "ngrams.bin"])
 def test_one_changed_byte_is_refused_naming_file_and_digests(copied: Path, name: str) -> None:
     stated = read_manifest(copied)[1].files[name].sha256
     content = bytearray((copied / name).read_bytes())
@@ -47,7 +47,7 @@ def test_one_changed_byte_is_refused_naming_file_and_digests(copied: Path, name:
     assert "Restore the file" in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "manifest.json"])
+@pytest.mark.parametrize("name", ["model.onnx", "ngrams.bin", "manifest.json"])
 def test_a_missing_file_is_refused_by_name(copied: Path, name: str) -> None:
     (copied / name).unlink()
     with pytest.raises(BundleMissing, match=name):
@@ -69,6 +69,7 @@ def test_a_newer_format_asks_for_an_upgrade_whatever_else_it_holds(copied: Path)
         {"name": "../escape"},
         {"max_tokens": 0},
         {"files": {"model.onnx": {"sha256": "0", "bytes": 1}}},
+        {"encoder": "bytes"},
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(
@@ -77,6 +78,25 @@ def test_a_manifest_that_contradicts_itself_is_refused(
     edit_manifest(copied, **changes)
     with pytest.raises(BundleCorrupt, match="Rebuild the bundle"):
         Bundle.open(copied)
+
+
+def test_each_encoder_asks_for_its_own_file(copied: Path) -> None:
+    assert Bundle.open(copied).encoder_file.name == "ngrams.bin"
+    edit_manifest(copied, encoder="wordpiece")
+    with pytest.raises(BundleCorrupt, match=r"states no digest for tokenizer\.json"):
+        read_manifest(copied)
+
+
+def test_an_embedder_is_no_linear_model(copied: Path) -> None:
+    edit_manifest(
+        copied,
+        format=2,
+        task="embed",
+        encoder="word",
+        files={name: {"sha256": "0" * 64, "bytes": 1} for name in ("model.onnx", "ngrams.bin")},
+    )
+    with pytest.raises(BundleCorrupt, match="task embed with the encoder word"):
+        read_manifest(copied)
 
 
 def test_a_manifest_cannot_reach_outside_its_folder(copied: Path) -> None:

@@ -65,7 +65,7 @@ def test_every_category_is_recognised(classifier: Classifier) -> None:
     assert labels == list(titles.values())
 
 
-def test_classifier_labels_agree_with_the_f32_student(classifier: Classifier) -> None:
+def test_classifier_labels_agree_with_those_of_float32(classifier: Classifier) -> None:
     reference = golden("golden-classifier-f32.json")
     expected = np.array(reference["logits"], dtype=np.float32)
     scores = classifier.scores(reference["texts"])
@@ -90,7 +90,7 @@ def test_texts_beyond_the_window_are_cut_and_counted(classifier: Classifier) -> 
     long, short = "fridge freezer " * 300, "fridge freezer"
     work = classifier.prepare([long, short])
     assert work.truncated == 1
-    assert work.tokens == classifier.manifest.max_tokens + len(work.texts[1].ids)
+    assert work.tokens == classifier.manifest.max_tokens + work.texts[1].tokens
 
 
 @pytest.mark.parametrize(
@@ -111,11 +111,17 @@ def test_a_batch_that_evaluation_asks_for_is_run_whole(classifier: Classifier) -
     assert batches == [work.tokens]
 
 
-def test_the_bundles_own_batches_are_bounded_by_tokens(classifier: Classifier) -> None:
+def test_the_bundles_own_batches_are_bounded_by_tokens(embedder: Embedder) -> None:
     batches: list[int] = []
     texts = ["fridge freezer stainless steel " * 40] * 8 + ["red fridge"] * 40
-    work = classifier.prepare(texts)
-    classifier.compute(work, before_batch=batches.append)
+    work = embedder.prepare(texts)
+    embedder.compute(work, before_batch=batches.append)
     assert sum(batches) == work.tokens
     assert max(batches) <= 512
     assert len(batches) < len(texts)
+
+
+def test_the_share_of_unknown_tokens_tells_foreign_texts(embedder: Embedder) -> None:
+    assert embedder.unknown_share(["red fridge freezer", "a"]) == 0
+    assert embedder.unknown_share(["red 🛋️🛋️", "🛋️"]) == pytest.approx(2 / 3)
+    assert embedder.unknown_share([""]) == 0

@@ -7,11 +7,11 @@ import sys
 
 from farthing.cli.options import AsJson, Models, local_settings
 
-DIGEST_CHARS = 12
+DIGEST_CHARS = 8
 
 
 def models(models: Models = None, as_json: AsJson = False) -> None:
-    """List the bundles with task, size, accuracy, digest and licence, their files checked."""
+    """List the bundles: task, encoder, size, accuracy, digest, licence; their files are checked."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Column, Table
@@ -25,6 +25,7 @@ def models(models: Models = None, as_json: AsJson = False) -> None:
             {
                 "name": bundle.manifest.name,
                 "task": bundle.manifest.task,
+                "encoder": bundle.manifest.encoder,
                 "bytes": bundle.size_bytes,
                 "digest": bundle.digest,
                 "accuracy": bundle.manifest.accuracy,
@@ -39,9 +40,10 @@ def models(models: Models = None, as_json: AsJson = False) -> None:
     longest = max((len(bundle.manifest.name) for bundle in bundles), default=0)
     table = Table(
         Column("model", min_width=longest),
-        *("task", "MB", "measured", "digest", "licence"),
+        *("task", "encoder", "MB", "measured", "digest", "licence"),
         box=SIMPLE,
         pad_edge=False,
+        padding=(0, 1, 0, 0),  # all of it within 80 columns
     )
     for bundle in bundles:
         manifest = bundle.manifest
@@ -50,6 +52,7 @@ def models(models: Models = None, as_json: AsJson = False) -> None:
         table.add_row(
             manifest.name,
             manifest.task,
+            manifest.encoder,
             f"{bundle.size_bytes / 1e6:.1f}",
             f"{figure:.4f} {measured.get('metric', '')}" if figure is not None else "-",
             bundle.digest[:DIGEST_CHARS],

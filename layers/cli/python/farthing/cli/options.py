@@ -27,18 +27,18 @@ Platform = Annotated[
 ]
 Models = Annotated[
     Path | None,
-    typer.Option(help="Folder of bundles. [default: those shipped]", show_default=False),
+    typer.Option(help=r"Folder of bundles. \[default: those shipped]", show_default=False),
 ]
 Model = Annotated[
     list[str] | None,
-    typer.Option(help="Bundle to use, repeatable. [default: all]", show_default=False),
+    typer.Option(help=r"Bundle to use, repeatable. \[default: all]", show_default=False),
 ]
 MemoryMb = Annotated[
     int | None,
     typer.Option(
         min=128,
         show_default=False,
-        help="Memory of the simulated instance, in MB. [default: FARTHING_MEMORY_MB, else 1024]",
+        help=r"Memory of the simulated instance, in MB. \[default: FARTHING_MEMORY_MB, else 1024]",
     ),
 ]
 VcpuMilli = Annotated[
@@ -47,7 +47,7 @@ VcpuMilli = Annotated[
         min=1,
         show_default=False,
         help="CPU of the simulated instance, in thousandths of a vCPU. "
-        "[default: Lambda's share of the memory, else 1000]",
+        r"\[default: Lambda's share of the memory, else 1000]",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]

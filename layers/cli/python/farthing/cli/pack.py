@@ -52,22 +52,24 @@ def pack(
         PackArch, typer.Option(help="Processor. Function Compute takes amd64 only.")
     ] = PackArch.AMD64,
     base_image: Annotated[
-        str, typer.Option(help="Image to run on. [default: the Dockerfile's]", show_default=False)
+        str, typer.Option(help=r"Image to run on. \[default: the Dockerfile's]", show_default=False)
     ] = "",
     build_image: Annotated[
         str,
         typer.Option(
-            help="Image to build in: pip and the base's Python. [default: the Dockerfile's]",
+            help=r"Image to build in: pip and the base's Python. \[default: the Dockerfile's]",
             show_default=False,
         ),
     ] = "",
     engine: Annotated[
         PackEngine | None,
-        typer.Option(help="Who builds. [default: the first installed]", show_default=False),
+        typer.Option(help=r"Who builds. \[default: the first installed]", show_default=False),
     ] = None,
     tag: Annotated[
         str,
-        typer.Option(help="The image's name. [default: function and version]", show_default=False),
+        typer.Option(
+            help=r"The image's name. \[default: function and version]", show_default=False
+        ),
     ] = "",
     out: Annotated[Path, typer.Option(help="Folder for zips.")] = Path("dist"),
     measure: Annotated[

@@ -36,7 +36,7 @@ def serve(
     cold: Annotated[bool, typer.Option(help="Price the first answer as a cold start.")] = False,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, show_default=False, help="Texts computed at once. [default: cores]"),
+        typer.Option(min=1, show_default=False, help=r"Texts computed at once. \[default: cores]"),
     ] = None,
 ) -> None:
     """Serve every function over HTTP until stopped; prices are simulated.

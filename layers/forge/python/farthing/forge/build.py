@@ -1,151 +1,195 @@
-"""One recipe from start to finish: train or take, export, quantise, pack, measure, publish."""
+"""From a recipe to a published bundle: contest, measurement, proof, card."""
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from farthing.forge import pack
-from farthing.forge.data.labelled import data_root, read_column
-from farthing.forge.distil.vocabulary import bare_tokenizer
-from farthing.forge.evaluate import quality as evaluate
-from farthing.forge.export.graph import Graph
-from farthing.forge.quantise.calibrate import Seen, observe, token_batches
-from farthing.forge.quantise.schemes import QuantisationPlan, quantise
-from farthing.forge.reference import float32_bundle, read_set
-from farthing.inference.bundle import MODEL_FILE, TOKENIZER_FILE, read_manifest
-from farthing.inference.tokenizer import Tokenizer
+from farthing.forge.contest import receipt
+from farthing.forge.contestants import hold_contest
+from farthing.forge.evaluate import quality
+from farthing.forge.evaluate.measure import evaluate, evaluate_embedder
+from farthing.forge.evaluate.price import Pricing
+from farthing.forge.evaluate.quality import answers, open_model
+from farthing.forge.pack.card import write_card
+from farthing.forge.pack.card_facts import card_of
+from farthing.forge.pack.writing import description_of
+from farthing.forge.proof.prove import Proof, prove
+from farthing.forge.workshop import Workshop
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from farthing.forge.contest.candidates import Entry
+    from farthing.forge.contest.outcome import Outcome
+    from farthing.forge.evaluate.report import Report
     from farthing.forge.recipe import Recipe
 
-CALIBRATION_TEXTS = 600
+RECEIPTS = Path("layers/forge/receipts")
 
 
-def build(recipe: Recipe, out: Path, cache: Path, progress: Progress) -> Path:
-    """The folder `out`/name with the finished bundle; an older one there is replaced at the end."""
-    reference = float32_bundle(recipe, cache, progress)
+def build(
+    recipe: Recipe, out: Path, cache: Path, progress: Progress, receipts: Path = RECEIPTS
+) -> Path:
+    """The folder `out`/name with the finished bundle; an older one there is replaced at the end.
+
+    A classifier is the winner of the recipe's contest, whose receipt and plots are written to
+    `receipts`/name. An embedder, or a recipe without a teacher, has nobody to compete with.
+
+    :raises FloorNotMet: if no candidate is accurate enough.
+    :raises ProofFailed: if the winner's answers differ between processors.
+    """
+    workshop = Workshop(recipe, cache, progress)
+    if recipe.task == "embed" or recipe.teacher is None:
+        return publish_embedder(workshop, out)
+    outcome = hold_contest(workshop)
+    receipt.write(outcome, receipts / recipe.name)
+    return publish_entry(workshop, outcome, outcome.require_winner(), out, receipts / recipe.name)
+
+
+def publish_entry(
+    workshop: Workshop, outcome: Outcome, entry: Entry, out: Path, receipts: Path
+) -> Path:
+    """One entry of a contest as the recipe's bundle in `out`: proven, carded, published."""
+    if entry.candidate.folder is None:
+        raise ValueError(f"{entry.name} is no bundle and cannot be published.")
+    report, scores = entry.report, entry.report.scores
+    accuracy: dict[str, pack.Plain] = {}
+    if scores is not None:
+        accuracy = {
+            "data": f"{workshop.recipe.data.name} test",
+            "rows": scores.rows,
+            "metric": "accuracy",
+            "value": round(scores.accuracy, 6),
+            "macro_f1": round(scores.macro_f1, 6),
+        }
+        if scores.teacher_accuracy is not None:
+            accuracy["teacher"] = round(scores.teacher_accuracy, 6)
+    written = (receipts / receipt.RECEIPT_FILE).read_bytes()
+    return _publish(
+        workshop,
+        entry.candidate.folder,
+        report,
+        accuracy,
+        out,
+        outcome=outcome,
+        receipt_digest=hashlib.sha256(written).hexdigest(),
+    )
+
+
+def publish_embedder(workshop: Workshop, out: Path) -> Path:
+    """The recipe's embedder in `out`, compared with its float32 original."""
+    recipe = workshop.recipe
+    folder = workshop.bundle()
+    texts = workshop.splits.test.texts
+    original = answers(open_model(workshop.float32(), 1), texts)
+    task = workshop.progress.add_task("measure", total=1)
+    report = evaluate_embedder(
+        folder,
+        texts,
+        original,
+        drift=recipe.drift,
+        pricing=Pricing(platform=recipe.contest.platform, memory_mb=recipe.contest.memory_mb),
+    )
+    workshop.progress.advance(task)
+    like = report.likeness
+    if like is None:
+        raise ValueError(f"{recipe.name} makes no vectors.")
+    accuracy: dict[str, pack.Plain] = {
+        "data": recipe.data.name,
+        "rows": like.rows,
+        "metric": "cosine to f32",
+        "value": round(like.mean, 6),
+        "mean": round(like.mean, 6),
+        "min": round(like.min, 6),
+        "reference": 1.0,
+    }
+    return _publish(workshop, folder, report, accuracy, out)
+
+
+def measure(workshop: Workshop, folder: Path, *, threads: int = 1) -> Report:
+    """The report on any bundle of the recipe's task, on its test rows.
+
+    A classifier is compared with the recipe's teacher, if it has one, an embedder with the
+    float32 original.
+    """
+    recipe, splits = workshop.recipe, workshop.splits
+    pricing = Pricing(platform=recipe.contest.platform, memory_mb=recipe.contest.memory_mb)
+    if recipe.task == "embed":
+        original = answers(open_model(workshop.float32(), threads), splits.test.texts)
+        return evaluate_embedder(
+            folder,
+            splits.test.texts,
+            original,
+            drift=recipe.drift,
+            pricing=pricing,
+            threads=threads,
+        )
+    teaching = workshop.teaching() if recipe.teacher else None
+    return evaluate(
+        folder,
+        splits.test,
+        drift=recipe.drift,
+        pricing=pricing,
+        teacher_logits=teaching.logits["test"] if teaching else None,
+        labels=teaching.labels if teaching else (),
+        out_of_scope=recipe.data.out_of_scope,
+        threads=threads,
+    )
+
+
+def _publish(
+    workshop: Workshop,
+    folder: Path,
+    report: Report,
+    accuracy: dict[str, pack.Plain],
+    out: Path,
+    *,
+    outcome: Outcome | None = None,
+    receipt_digest: str = "",
+) -> Path:
+    recipe = workshop.recipe
+    proof = proven(workshop, folder)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / recipe.name
-        task = progress.add_task(f"quantise ({recipe.quantisation.scheme})", total=1)
-        variant(recipe, reference, recipe.quantisation, folder)
-        progress.advance(task)
-        pack.write_licences(folder, recipe.licence_text(), recipe.notice)
-        task = progress.add_task("measure", total=1)
-        measured = measure(recipe, folder, reference)
-        pack.write_manifest(folder, measured)
-        progress.advance(task)
-        pack.publish(folder, out / recipe.name)
+        finished = Path(temporary) / recipe.name
+        shutil.copytree(folder, finished)
+        described = replace(
+            description_of(folder),
+            batch_drift=quality.rounded(report.drift) if report.drift else {},
+            accuracy=accuracy,
+            receipt=receipt_digest,
+        )
+        pack.write_manifest(finished, described)
+        pack.write_licences(finished, recipe.licence_text(), recipe.notice)
+        card = card_of(
+            finished,
+            recipe,
+            report,
+            data=workshop.splits.report,
+            outcome=outcome,
+            proof=proof,
+            receipt=receipt_digest,
+        )
+        write_card(finished, card)
+        pack.publish(finished, out / recipe.name)
     return out / recipe.name
 
 
-def variant(recipe: Recipe, reference: Path, plan: QuantisationPlan, folder: Path) -> None:
-    """Writes into `folder` a bundle of `reference` under another scheme, not yet measured."""
-    graph = Graph.load(reference / MODEL_FILE)
-    tokenizer = bare_tokenizer(reference / TOKENIZER_FILE)
-    seen = calibration(recipe, graph, reference) if plan.scheme == "static" else None
-    pack.write_parts(folder, quantise(graph, plan, seen), tokenizer)
-    pack.write_manifest(folder, description(recipe, reference, plan))
+def proven(workshop: Workshop, folder: Path) -> Proof:
+    """The proof that the processors of the recipe agree on test texts.
 
-
-def calibration(recipe: Recipe, graph: Graph, reference: Path) -> dict[str, Seen]:
-    """The activations on texts that no measurement uses: training rows, or rows past the test's."""
-    data = recipe.data
-    file = data_root() / (data.train or data.test)
-    start = 0 if data.train else data.rows
-    column = read_column(file, data.text)[start:]
-    texts = column[:: max(1, len(column) // CALIBRATION_TEXTS)][:CALIBRATION_TEXTS]
-    encoded = Tokenizer(reference / TOKENIZER_FILE, recipe.max_tokens).encode(texts)
-    return observe(graph, token_batches([text.ids for text in encoded], 32))
-
-
-def description(recipe: Recipe, reference: Path, plan: QuantisationPlan) -> pack.Description:
-    """What the manifest of a variant says before anything is measured."""
-    _, manifest = read_manifest(reference)
-    return pack.Description(
-        name=recipe.name,
-        task=recipe.task,
-        labels=manifest.labels,
-        pooling=recipe.pooling,
-        normalize=recipe.normalize,
-        max_tokens=recipe.max_tokens,
-        dims=manifest.dims,
-        quantisation=msgspec.to_builtins(plan),
-        licence=recipe.licence,
-        origin=recipe.origin,
-    )
-
-
-def evaluate_bundle(
-    recipe: Recipe, folder: Path, cache: Path, *, threads: int, progress: Progress
-) -> dict[str, pack.Plain]:
-    """Quality, drift, size and speed of the bundle in `folder`, as flat plain values.
-
-    Keys are those of a manifest's `accuracy` and `batch_drift`, the latter with the prefix
-    `drift_`, and the fields of `evaluate.Speed`.
+    :raises ProofFailed: if they do not.
     """
-    reference = float32_bundle(recipe, cache, progress)
-    task = progress.add_task("measure", total=1)
-    measured = measure(recipe, folder, reference)
-    digest, manifest = read_manifest(folder)
-    speed = evaluate.speed(folder, test_texts(recipe), threads)
-    progress.advance(task)
-    return {
-        "name": manifest.name,
-        "digest": digest,
-        "bytes": sum(entry.bytes for entry in manifest.files.values()),
-        **manifest.quantisation,
-        **measured.accuracy,
-        **{f"drift_{key}": value for key, value in measured.batch_drift.items()},
-        **evaluate.rounded(speed),
-    }
+    plan = workshop.recipe.proof
+    task = workshop.progress.add_task("prove", total=len(plan.cpus))
 
+    def announce(cpu: str) -> None:
+        workshop.progress.update(task, description=f"prove on {cpu}")
+        workshop.progress.advance(task)
 
-def test_texts(recipe: Recipe) -> list[str]:
-    """The texts of the recipe's test rows."""
-    data = recipe.data
-    return read_column(data_root() / data.test, data.text, data.rows or None)
-
-
-def measure(recipe: Recipe, folder: Path, reference: Path) -> pack.Description:
-    """The description of the bundle in `folder` with its drift and quality, measured now."""
-    model = evaluate.open_model(folder, threads=2)
-    original = evaluate.open_model(reference, threads=2)
-    data = recipe.data
-    texts = test_texts(recipe)
-    accuracy: dict[str, pack.Plain]
-    if recipe.task == "classify":
-        rows = read_set(data, data.test)
-        ours = evaluate.classification(model, rows)
-        theirs = evaluate.classification(original, rows)
-        accuracy = {
-            "data": f"{data.name} test",
-            "rows": ours.rows,
-            "metric": "accuracy",
-            "value": round(ours.accuracy, 6),
-            "macro_f1": round(ours.macro_f1, 6),
-            "reference": round(theirs.accuracy, 6),
-        }
-    else:
-        like = evaluate.likeness(model, original, texts)
-        accuracy = {
-            "data": data.name,
-            "rows": like.rows,
-            "metric": "cosine to f32",
-            "value": round(like.mean, 6),
-            "mean": round(like.mean, 6),
-            "min": round(like.min, 6),
-            "reference": 1.0,
-        }
-    drift = evaluate.drift(model, texts, recipe.drift)
-    return replace(
-        description(recipe, reference, recipe.quantisation),
-        batch_drift=evaluate.rounded(drift),
-        accuracy=accuracy,
-    )
+    return prove(folder, workshop.splits.test.texts, plan, workshop.cache, announce=announce)

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from farthing.errors import StartupError
+from farthing.forge.plans import (
+    ContestPlan,
+    DistillationPlan,
+    DriftPlan,
+    ProofPlan,
+    Source,
+    StudentPlan,
+    TeacherPlan,
+    TrainingPlan,
+)
 from farthing.forge.quantise.schemes import QuantisationPlan
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -18,17 +28,14 @@ class RecipeInvalid(StartupError):
     """A recipe file does not exist or does not say what a recipe must say."""
 
 
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The pretrained weights: a Python package that carries them, and a folder inside it."""
-
-    package: str
-    folder: str
-
-
 class DataFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Gzip TSV files, relative to the data folder, and the columns to read.
+    """The user's files, relative to the data folder or absolute, and the columns to read.
 
-    `train`, `valid` and `label` are empty for an embedder. `rows` limits the test rows; 0 is all.
+    CSV, TSV, JSON lines or Parquet, told by the name's ending, text files also as .gz. Without
+    `valid` a share `valid_share` of the training rows is held out, drawn by the texts' digests.
+    `train`, `valid` and `label` are empty for an embedder. `rows` limits the test rows and
+    `train_rows_max` those to train on; 0 is all. `unlabelled` adds texts that have no label, and
+    `out_of_scope` names the label for what belongs to none: its recall is told apart.
     """
 
     name: str
@@ -37,98 +44,91 @@ class DataFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label: str = ""
     train: str = ""
     valid: str = ""
+    valid_share: float = 0.1
     rows: int = 0
-
-
-class StudentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The shape of a student: how much of the pretrained model it keeps."""
-
-    layers: int
-    vocabulary_min_count: int
-
-
-class TeacherPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Soft labels from a linear teacher; `weight` is their share in the loss, 0..1."""
-
-    seed: int
-    folds: int
-    weight: float
-
-
-class TrainingPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a student is fine-tuned.
-
-    `variants_share` is the number of invented texts for each real one, fresh in every epoch, and
-    `digit_change_share` the chance of a digit in them to be changed; see `variants`.
-    """
-
-    seed: int
-    threads: int
-    epochs: int
-    batch: int
-    learning_rate: float
-    warmup_share: float
-    weight_decay: float
-    variants_share: float
-    digit_change_share: float
-    bfloat16: bool
-
-
-class Distillation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a student comes to be: its shape, its teacher, its training."""
-
-    student: StudentPlan
-    teacher: TeacherPlan
-    training: TrainingPlan
-
-
-class DriftPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many texts are answered alone and again in random batches."""
-
-    texts: int
-    batch: int
-    seed: int
+    train_rows_max: int = 200_000
+    unlabelled: str = ""
+    out_of_scope: str = ""
+    licence: str = ""
+    source: str = ""
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One bundle. `distillation` is absent where nothing is trained."""
+    """One bundle. An embedder may be quantised as it is: then it has no teacher and no students.
 
-    name: str
+    A contest also enters the linear models, which no recipe needs to name.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9._-]{0,62}$")]
     task: Literal["classify", "embed"]
     pooling: Literal["mean", "cls", "none"]
     normalize: bool
-    max_tokens: int
+    max_tokens: Annotated[int, msgspec.Meta(ge=3)]
     licence: str
     licence_file: str
     origin: str
     notice: str
-    source: Source
     data: DataFiles
-    quantisation: QuantisationPlan
-    drift: DriftPlan
-    distillation: Distillation | None = None
+    source: Source
+    limits: str = ""
+    teacher: TeacherPlan | None = None
+    students: tuple[StudentPlan, ...] = ()
+    distillation: DistillationPlan = DistillationPlan()
+    training: TrainingPlan = TrainingPlan()
+    quantisation: QuantisationPlan = QuantisationPlan(scheme="per-token", bits=7)
+    drift: DriftPlan = DriftPlan()
+    contest: ContestPlan = ContestPlan()
+    proof: ProofPlan = ProofPlan()
 
     def __post_init__(self) -> None:
-        if (self.task == "classify") != (self.distillation is not None):
-            raise ValueError("[distillation] belongs in a classify recipe, and only there")
+        if self.students and self.teacher is None:
+            raise ValueError("[[students]] learn from a teacher: add the table [teacher]")
+        if self.task == "classify" and not (self.data.train and self.data.label):
+            raise ValueError("a classifier needs `train` and `label` in [data]")
+        names = [student.name for student in self.students]
+        if len(set(names)) != len(names):
+            raise ValueError(f"students need names of their own, these are {names}")
+
+    def student(self, name: str = "") -> StudentPlan:
+        """The student called `name`; the first, if no name is given.
+
+        :raises RecipeInvalid: if there is none.
+        """
+        for student in self.students:
+            if name in ("", student.name):
+                return student
+        known = ", ".join(student.name for student in self.students) or "none"
+        raise RecipeInvalid(
+            f"The recipe {self.name} has the students {known}; asked for was "
+            f"{name or 'one'}. Name one of these, or add a table [[students]]."
+        )
 
     def licence_text(self) -> str:
         """The full text of the licence."""
         return (FOLDER / self.licence_file).read_text(encoding="utf-8")
 
-    def weights_key(self) -> str:
-        """12 hex digits over everything that decides the float32 weights.
+    def weights_key(self, student: StudentPlan | None, data_key: str) -> str:
+        """12 hex digits over everything that decides a model's float32 weights.
 
-        The quantisation is left out: trying another scheme must not train again.
+        The quantisation is left out, but for training that foresees it: trying another scheme must
+        not train again.
+
+        :param student: whose weights; None for the source's own, only trimmed.
+        :param data_key: stands for the rows that were learnt from.
         """
-        parts = (
-            self.name,
-            self.max_tokens,
-            self.source,
-            self.data,
-            self.distillation,
-        )
-        return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:12]
+        base = (self.max_tokens, self.source)
+        foreseen = (self.quantisation,) if self.quantisation.qat_epochs else ()
+        learnt = (data_key, self.teacher, student, self.distillation, self.training, *foreseen)
+        return key_of(base, learnt if student else ())
+
+    def digest(self) -> str:
+        """sha256 over the whole recipe as data: comments and layout do not count."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+
+
+def key_of(*parts: object) -> str:
+    """12 hex digits over plain values and structs: names of things in the cache."""
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:12]
 
 
 def read(path: Path) -> Recipe:

@@ -13,9 +13,13 @@ from farthing.errors import BundleCorrupt, BundleMissing, BundleTooNew
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FORMAT = 1
+# Format 2 brought encoders other than WordPiece; a bundle states the least format it needs.
+FORMAT = 2
+MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
+NGRAMS_FILE = "ngrams.bin"
+ENCODER_FILES = {"wordpiece": TOKENIZER_FILE, "char_wb": NGRAMS_FILE, "word": NGRAMS_FILE}
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 # A plain name: a manifest cannot reach outside its folder.
@@ -48,7 +52,11 @@ class BatchDrift(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """The bundle's own account of itself; its bytes are what the bundle's digest covers."""
+    """The bundle's own account of itself; its bytes are what the bundle's digest covers.
+
+    `encoder` is how texts become the graph's inputs: pieces of words for a transformer, n-grams
+    of characters inside words or of words for a linear model.
+    """
 
     format: int
     name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -64,6 +72,7 @@ class Manifest(msgspec.Struct, frozen=True):
     accuracy: dict[str, Any]
     licence: str
     origin: str
+    encoder: Literal["wordpiece", "char_wb", "word"] = "wordpiece"
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -82,8 +91,8 @@ class Bundle(msgspec.Struct, frozen=True):
         return self.path / MODEL_FILE
 
     @property
-    def tokenizer_file(self) -> Path:
-        return self.path / TOKENIZER_FILE
+    def encoder_file(self) -> Path:
+        return self.path / ENCODER_FILES[self.manifest.encoder]
 
     @property
     def size_bytes(self) -> int:
@@ -100,7 +109,7 @@ class Bundle(msgspec.Struct, frozen=True):
         if expected_digest is not None and digest != expected_digest:
             raise BundleCorrupt(
                 f"Bundle {manifest.name} was asked for by digest {expected_digest}; "
-                f"{path / 'manifest.json'} has {digest}. Deploy the bundle that was tested, "
+                f"{path / MANIFEST_FILE} has {digest}. Deploy the bundle that was tested, "
                 "or update the expected digest."
             )
         for name, entry in manifest.files.items():
@@ -109,8 +118,8 @@ class Bundle(msgspec.Struct, frozen=True):
 
 
 def read_manifest(path: Path) -> tuple[str, Manifest]:
-    """Digest and manifest of the bundle in `path`, without reading model or tokenizer."""
-    file = path / "manifest.json"
+    """Digest and manifest of the bundle in `path`, without reading model or encoder."""
+    file = path / MANIFEST_FILE
     try:
         raw = file.read_bytes()
     except OSError as error:
@@ -130,7 +139,7 @@ def read_manifest(path: Path) -> tuple[str, Manifest]:
         raise BundleCorrupt(
             f"{file} is not a bundle manifest: {error}. Rebuild the bundle."
         ) from None
-    missing = {MODEL_FILE, TOKENIZER_FILE} - manifest.files.keys()
+    missing = {MODEL_FILE, ENCODER_FILES[manifest.encoder]} - manifest.files.keys()
     if missing:
         raise BundleCorrupt(
             f"{file} states no digest for {', '.join(sorted(missing))}. Rebuild the bundle."
@@ -140,12 +149,17 @@ def read_manifest(path: Path) -> tuple[str, Manifest]:
             f"{file} has {len(manifest.labels)} labels for {manifest.dims} outputs. "
             "Rebuild the bundle."
         )
+    if manifest.task == "embed" and manifest.encoder != "wordpiece":
+        raise BundleCorrupt(
+            f"{file} is for the task embed with the encoder {manifest.encoder}, which has no "
+            "vectors to pool. Rebuild the bundle."
+        )
     return hashlib.sha256(raw).hexdigest(), manifest
 
 
 def find_bundles(root: Path, task: str | None = None) -> Iterator[tuple[Path, Manifest]]:
     """Folders below `root` that hold a manifest, by name; only those of `task` when given."""
-    for file in sorted(root.glob("*/manifest.json")):
+    for file in sorted(root.glob(f"*/{MANIFEST_FILE}")):
         _, manifest = read_manifest(file.parent)
         if task is None or manifest.task == task:
             yield file.parent, manifest

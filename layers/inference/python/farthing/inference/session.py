@@ -1,14 +1,14 @@
-"""A model loaded into ONNX Runtime: token ids in, one output array out."""
+"""A model loaded into ONNX Runtime: arrays in, one output array out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -38,15 +38,14 @@ class Session:
         )
         self._output = [self._session.get_outputs()[0].name]
 
-    def run(self, batch: Sequence[Sequence[int]]) -> tuple[Floats, NDArray[np.int64]]:
-        """The model's first output and the mask, [batch, longest], for these token ids."""
-        inputs = model_inputs(batch)
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Floats:
+        """The model's first output for the inputs that its encoder makes."""
         output: Floats = self._session.run(self._output, inputs)[0]
-        return output, inputs["attention_mask"]
+        return output
 
 
 def model_inputs(batch: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int64]]:
-    """The inputs that every bundle's graph takes, each [batch, longest].
+    """The inputs that a transformer's graph takes, each [batch, longest].
 
     Rows shorter than the longest are padded with id 0 and masked out.
     """

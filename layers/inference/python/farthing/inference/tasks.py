@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from farthing.errors import BundleMissing
 from farthing.inference.bundle import Bundle, find_bundles
+from farthing.inference.encoders import open_encoder
 from farthing.inference.heads import first_token, mean_pool, softmax, unit_length
 from farthing.inference.session import Session
-from farthing.inference.tokenizer import Tokenizer, Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from farthing.inference.encoders import Encoded
     from farthing.inference.heads import Floats
     from farthing.settings import Settings
 
 BATCH_TEXTS = 32
-# Short texts gain from company, long ones lose: titles took 0.8 ms alone and 0.55 among 32, texts
-# of 256 tokens 16 ms alone and 20 among eight, with 60 MB more for their attention.
-BATCH_TOKENS_MAX = 512
 
 
 class Prepared(NamedTuple):
-    """Texts as token ids, counted and ready to compute."""
+    """Texts encoded, counted and ready to compute."""
 
-    texts: list[Tokens]
+    texts: Sequence[Encoded]
     tokens: int
     truncated: int
 
 
 class TextModel:
-    """A bundle ready to answer: tokenizer, session and head.
+    """A bundle ready to answer: encoder, session and head.
 
     Texts share a batch only when the bundle's manifest proves that sharing changes nothing;
     otherwise each text is run alone, unpadded.
@@ -45,7 +43,7 @@ class TextModel:
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
-        self._tokenizer = Tokenizer(bundle.tokenizer_file, bundle.manifest.max_tokens)
+        self._encoder = open_encoder(bundle)
         self._session = Session(bundle.model_file, threads)
         self._batch_texts = BATCH_TEXTS if bundle.manifest.batch_drift.is_zero else 1
 
@@ -71,11 +69,11 @@ class TextModel:
         }
 
     def prepare(self, texts: Sequence[str]) -> Prepared:
-        """Token ids and counts of the texts; nothing is run."""
-        encoded = self._tokenizer.encode(texts)
+        """The texts as the model's inputs, and their tokens; nothing is run."""
+        encoded = self._encoder.encode(texts)
         return Prepared(
             encoded,
-            tokens=sum(len(text.ids) for text in encoded),
+            tokens=sum(text.tokens for text in encoded),
             truncated=sum(text.was_truncated for text in encoded),
         )
 
@@ -90,20 +88,27 @@ class TextModel:
 
         `before_batch` is called with each run's tokens ahead of it and may raise to stop.
         `batch_texts` asks for batches of just so many, whatever their length, as only evaluation
-        has reason to; left out, the bundle's own batches are bounded by tokens too.
+        has reason to; left out, the bundle's own batches are bounded by length too.
         """
         rows = np.empty((len(prepared.texts), self.manifest.dims), dtype=np.float32)
-        tokens_max = BATCH_TOKENS_MAX if batch_texts is None else sys.maxsize
+        ids_max = self._encoder.batch_ids_max if batch_texts is None else sys.maxsize
         texts_max = batch_texts or self._batch_texts
-        for batch in _batches(prepared.texts, texts_max, tokens_max):
-            ids = [prepared.texts[index].ids for index in batch]
+        for indices in _batches(prepared.texts, texts_max, ids_max):
+            batch = [prepared.texts[index] for index in indices]
             if before_batch is not None:
-                before_batch(sum(map(len, ids)))
-            output, mask = self._session.run(ids)
-            rows[batch] = self._head(output, mask)
+                before_batch(sum(text.tokens for text in batch))
+            inputs = self._encoder.inputs(batch)
+            rows[indices] = self._head(self._session.run(inputs), inputs)
         return rows
 
-    def _head(self, output: Floats, mask: NDArray[np.int64]) -> Floats:
+    def unknown_share(self, texts: Sequence[str]) -> float:
+        """How much of the texts the model has no entry for, 0 to 1.
+
+        Unknown tokens out of all; for a linear model words without any known n-gram.
+        """
+        return self._encoder.unknown_share(texts)
+
+    def _head(self, output: Floats, inputs: Mapping[str, NDArray[Any]]) -> Floats:
         raise NotImplementedError
 
 
@@ -114,7 +119,7 @@ class Classifier(TextModel):
         """Softmax probabilities, [texts, labels]."""
         return self.compute(self.prepare(texts), batch_texts=batch_texts)
 
-    def _head(self, output: Floats, mask: NDArray[np.int64]) -> Floats:
+    def _head(self, output: Floats, inputs: Mapping[str, NDArray[Any]]) -> Floats:
         return softmax(output)
 
 
@@ -125,22 +130,22 @@ class Embedder(TextModel):
         """Vectors, [texts, dims]; of length 1 when the manifest says `normalize`."""
         return self.compute(self.prepare(texts), batch_texts=batch_texts)
 
-    def _head(self, output: Floats, mask: NDArray[np.int64]) -> Floats:
+    def _head(self, output: Floats, inputs: Mapping[str, NDArray[Any]]) -> Floats:
         pools_mean = self.manifest.pooling == "mean"
-        pooled = mean_pool(output, mask) if pools_mean else first_token(output)
+        pooled = mean_pool(output, inputs["attention_mask"]) if pools_mean else first_token(output)
         return unit_length(pooled) if self.manifest.normalize else pooled
 
 
-def _batches(texts: Sequence[Tokens], texts_max: int, tokens_max: int) -> Iterator[list[int]]:
+def _batches(texts: Sequence[Encoded], texts_max: int, ids_max: int) -> Iterator[list[int]]:
     """Indices in groups of similar length, so that little time goes into padding.
 
-    A group has at most `texts_max` texts and, padding included, `tokens_max` tokens, but for a
-    text that has more by itself.
+    A group has at most `texts_max` texts and, padding included, `ids_max` ids, but for a text
+    that has more by itself.
     """
     batch: list[int] = []
     for index in sorted(range(len(texts)), key=lambda index: len(texts[index].ids)):
-        padded_tokens = (len(batch) + 1) * len(texts[index].ids)
-        if batch and (len(batch) == texts_max or padded_tokens > tokens_max):
+        padded_ids = (len(batch) + 1) * len(texts[index].ids)
+        if batch and (len(batch) == texts_max or padded_ids > ids_max):
             yield batch
             batch = []
         batch.append(index)

@@ -1,27 +1,16 @@
-"""Labelled sets and title lists, read from gzip TSV files."""
+"""Texts that have a label each."""
 
 from __future__ import annotations
 
-import gzip
-import os
 from dataclasses import dataclass
-from pathlib import Path
-
-from farthing.errors import StartupError
-
-DATA_ROOT_VARIABLE = "FARTHING_DATA"
-
-
-class DataMissing(StartupError):
-    """A file that a recipe names cannot be read."""
 
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Texts with one label each; `texts[i]` belongs to `labels[i]`."""
+    """Texts with one label each; `texts[i]` belongs to `labels[i]`, "" where a set has none."""
 
-    texts: tuple[str, ...]
-    labels: tuple[str, ...]
+    texts: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -43,61 +32,3 @@ class LabelledSet:
                 "use a set with the labels that the model was trained on."
             )
         return [ids[label] for label in self.labels]
-
-
-def data_root() -> Path:
-    """The folder with the data sets, from the environment.
-
-    :raises DataMissing: if FARTHING_DATA is unset or names no folder.
-    """
-    value = os.environ.get(DATA_ROOT_VARIABLE, "")
-    if not value:
-        raise DataMissing(
-            f"This needs the data sets, but {DATA_ROOT_VARIABLE} is not set; "
-            f"set {DATA_ROOT_VARIABLE} to the folder that holds pricerunner/ and product-search/."
-        )
-    root = Path(value)
-    if not root.is_dir():
-        raise DataMissing(
-            f"{DATA_ROOT_VARIABLE} is {value!r}, which is not a folder; "
-            "set it to the folder that holds pricerunner/ and product-search/."
-        )
-    return root
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Every row of a gzip TSV as a dict keyed by the header line.
-
-    The format is UTF-8 without quoting: no tab or newline occurs inside a field.
-
-    :raises DataMissing: if the file does not exist.
-    :raises ValueError: if a row has more or fewer fields than the header.
-    """
-    if not path.is_file():
-        raise DataMissing(f"{path} was asked for and does not exist; fetch the data set first.")
-    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
-        header = file.readline().rstrip("\n").split("\t")
-        return [dict(zip(header, line.rstrip("\n").split("\t"), strict=True)) for line in file]
-
-
-def read_column(path: Path, column: str, limit: int | None = None) -> list[str]:
-    """The first `limit` values of one column (all, if `limit` is None), in file order.
-
-    :raises ValueError: if the file has no such column.
-    """
-    rows = read_rows(path)
-    if rows and column not in rows[0]:
-        raise ValueError(f"{path.name} has the columns {list(rows[0])}, not {column!r}.")
-    return [row[column] for row in rows[:limit]]
-
-
-def read_labelled(path: Path, text: str, label: str) -> LabelledSet:
-    """The columns `text` and `label` of a file as a labelled set."""
-    rows = read_rows(path)
-    for column in (text, label):
-        if rows and column not in rows[0]:
-            raise ValueError(f"{path.name} has the columns {list(rows[0])}, not {column!r}.")
-    return LabelledSet(
-        texts=tuple(row[text] for row in rows),
-        labels=tuple(row[label] for row in rows),
-    )

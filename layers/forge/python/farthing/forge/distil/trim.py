@@ -6,22 +6,20 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from transformers import BertForSequenceClassification, BertModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from transformers import BertModel
 
-def trim_embeddings(
-    model: BertModel | BertForSequenceClassification, keep: Sequence[int], positions: int
-) -> None:
+
+def trim_embeddings(model: BertModel, keep: Sequence[int], positions: int) -> None:
     """Keeps rows `keep` of the word table and the first `positions` positions, in place.
 
     Row `i` of the new word table is row `keep[i]` of the old one: the numbering of
     `vocabulary.prune`. Position tables stay in order, so shorter inputs give what they gave.
     """
-    bert = model.bert if isinstance(model, BertForSequenceClassification) else model
-    embeddings = bert.embeddings
+    embeddings = model.embeddings
     words = embeddings.word_embeddings.weight.detach()
     places = embeddings.position_embeddings.weight.detach()
     embeddings.word_embeddings = nn.Embedding.from_pretrained(

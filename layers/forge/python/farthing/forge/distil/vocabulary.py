@@ -25,18 +25,20 @@ def used_ids(tokenizer: Tokenizer, texts: Sequence[str], min_count: int = 1) -> 
     """The sorted ids of the pieces that a student of `texts` keeps.
 
     These are the special tokens, every piece that occurs at least `min_count` times in `texts`,
-    and every single character, alone and as a `##` continuation: with them greedy WordPiece
-    still spells a word whose own piece is gone, so pruning by itself makes nothing unknown.
+    and every single character of ASCII or of `texts`, alone and as a `##` continuation: with them
+    greedy WordPiece still spells a word whose own piece is gone. Other scripts become unknown; a
+    student that never saw them would not know what they say, either.
     """
     counts: Counter[int] = Counter()
     for encoding in tokenizer.encode_batch(list(texts)):
         counts.update(encoding.ids)
     keep = {number for number, count in counts.items() if count >= min_count}
     keep.update(tokenizer.get_added_tokens_decoder())
+    characters = {chr(code) for code in range(128)}.union(*texts)
     keep.update(
         number
         for piece, number in tokenizer.get_vocab().items()
-        if len(piece.removeprefix("##")) == 1
+        if piece.removeprefix("##") in characters
     )
     return sorted(keep)
 

@@ -6,16 +6,14 @@ There is no second way to run a model here: what is measured is what is served.
 from __future__ import annotations
 
 import statistics
-import time
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from farthing.inference.bundle import Bundle
-from farthing.inference.session import Session
+from farthing.forge.evaluate.timing import NS_PER_MS, elapsed_ns, time_answers
+from farthing.inference.bundle import BatchDrift, Bundle
 from farthing.inference.tasks import Classifier, TextModel, open_task
 
 if TYPE_CHECKING:
@@ -23,12 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from farthing.forge.data.labelled import LabelledSet
-    from farthing.forge.recipe import DriftPlan
+    from farthing.forge.plans import DriftPlan
 
 FloatArray = npt.NDArray[np.float32]
 
-NS_PER_MS = 1_000_000
-BATCH = 32
+LOADS = 5
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,11 @@ class Drift:
     labels_changed: int
     min_cosine: float
     max_abs_difference: float
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether texts may share a batch, by the rule of the runtime itself."""
+        return BatchDrift(**asdict(self)).is_zero
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Likeness:
 class Speed:
     """Medians in milliseconds on `threads` threads; `batch_ms_per_text` is for 32 texts at once.
 
-    `load_ms` is the time from the verified file to a session that can run.
+    `load_ms` is the time from the verified files to a model that can answer.
     """
 
     threads: int
@@ -104,8 +106,13 @@ def classification(model: TextModel, rows: LabelledSet) -> Classification:
 
 def likeness(model: TextModel, reference: TextModel, texts: Sequence[str]) -> Likeness:
     """Cosines of the two bundles' vectors for the same texts."""
-    cosines = row_cosines(answers(model, texts), answers(reference, texts))
-    return Likeness(rows=len(texts), mean=float(cosines.mean()), min=float(cosines.min()))
+    return likeness_of(answers(model, texts), answers(reference, texts))
+
+
+def likeness_of(vectors: FloatArray, reference: FloatArray) -> Likeness:
+    """Cosines of two vectors for each text, both [texts, dims]."""
+    cosines = row_cosines(vectors, reference)
+    return Likeness(rows=len(cosines), mean=float(cosines.mean()), min=float(cosines.min()))
 
 
 def drift(model: TextModel, texts: Sequence[str], plan: DriftPlan) -> Drift:
@@ -138,22 +145,20 @@ def speed(folder: Path, texts: Sequence[str], threads: int, runs: int = 300) -> 
     Texts are drawn evenly over `texts`; the 32 come as they are, padded to the longest.
     """
     bundle = Bundle.open(folder)
-    loads = [_elapsed_ms(partial(Session, bundle.model_file, threads)) for _ in range(5)]
-    model = open_task(bundle, threads=threads)
-    count = max(runs, 10 * BATCH)
-    pool = [texts[at * len(texts) // count] for at in range(count)]
-    np.random.default_rng(0).shuffle(pool)
-    for text in pool[:20]:
-        answers(model, [text])
-    ones = [_elapsed_ms(partial(answers, model, [text])) for text in pool[:runs]]
-    groups = [pool[at : at + BATCH] for at in range(0, 10 * BATCH, BATCH)]
-    many = [_elapsed_ms(partial(answers, model, group, batch_texts=BATCH)) for group in groups]
+    loads_ns = [elapsed_ns(lambda _: open_task(bundle, threads), texts) for _ in range(LOADS)]
+    model = open_task(bundle, threads)
+    times = time_answers(together(model), texts, threads=threads, runs=runs)
     return Speed(
         threads=threads,
-        one_text_ms=statistics.median(ones),
-        batch_ms_per_text=statistics.median(many) / BATCH,
-        load_ms=statistics.median(loads),
+        one_text_ms=times.one_text_p50_ms,
+        batch_ms_per_text=times.batch_ms_per_text,
+        load_ms=statistics.median(loads_ns) / NS_PER_MS,
     )
+
+
+def together(model: TextModel) -> Callable[[Sequence[str]], FloatArray]:
+    """Answers all texts of a call as one batch, whatever the bundle's own policy."""
+    return lambda texts: answers(model, texts, batch_texts=len(texts))
 
 
 def row_cosines(left: FloatArray, right: FloatArray) -> npt.NDArray[np.float64]:
@@ -170,9 +175,3 @@ def rounded(measured: Drift | Classification | Likeness | Speed) -> dict[str, fl
         key: round(value, 6) if isinstance(value, float) else value
         for key, value in asdict(measured).items()
     }
-
-
-def _elapsed_ms(work: Callable[[], object]) -> float:
-    start = time.perf_counter_ns()
-    work()
-    return (time.perf_counter_ns() - start) / NS_PER_MS

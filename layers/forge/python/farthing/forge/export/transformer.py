@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import onnx
@@ -13,18 +12,16 @@ from onnxruntime.transformers.optimizer import optimize_model
 from optimum.exporters.onnx import main_export
 
 from farthing.forge.export.graph import Graph
-from farthing.forge.export.narrow import narrow_to_first_token
 from farthing.forge.quietly import quietly
 
 OPSET = 18
-TASKS = {"classify": "text-classification", "embed": "feature-extraction"}
 
 
-def export(checkpoint: Path, task: Literal["classify", "embed"], heads: int, hidden: int) -> Graph:
-    """The model in folder `checkpoint` as a fused graph in float32.
+def export(checkpoint: Path, heads: int, hidden: int) -> Graph:
+    """The encoder in folder `checkpoint` as a fused graph in float32.
 
     Inputs are int64 `input_ids`, `attention_mask` and `token_type_ids`, all [batch, tokens]. The
-    output is `last_hidden_state` [batch, tokens, hidden] or `logits` [batch, labels].
+    output is `last_hidden_state` [batch, tokens, hidden].
 
     :param heads: attention heads of each layer.
     :param hidden: width of a token's vector.
@@ -33,13 +30,12 @@ def export(checkpoint: Path, task: Literal["classify", "embed"], heads: int, hid
         main_export(
             str(checkpoint),
             folder,
-            task=TASKS[task],
+            task="feature-extraction",
             library_name="transformers",
             opset=OPSET,
             do_validation=False,
         )
         fused = fuse(Path(folder) / "model.onnx", heads, hidden)
-    narrow_to_first_token(fused)
     open_wide_gemms(fused)
     merge_shared_products(fused)
     return fused

@@ -1,4 +1,10 @@
-"""What the activations of a model look like on example texts: the numbers static scales need."""
+"""What the activations of a model look like on example texts: the numbers static scales need.
+
+Three ways from values to a range: all of them (minimum and maximum), all but a share at each end
+(percentile), or the clipping that loses the least information, Kullback-Leibler's divergence
+between the histograms before and after: S. Migacz, "8-bit Inference with TensorRT" (2017), as ONNX
+Runtime's `quantization.calibrate` computes it.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 from onnx import helper
+from onnxruntime.quantization.calibrate import HistogramCollector
 
 from farthing.forge.quantise.products import Static
+from farthing.forge.quietly import quietly
 from farthing.inference.session import model_inputs
 
 if TYPE_CHECKING:
@@ -19,6 +27,10 @@ if TYPE_CHECKING:
     from farthing.forge.quantise.weights import FloatArray
 
 Batch = Mapping[str, npt.NDArray[np.int64]]
+
+# Bins before and after quantisation. Fewer before would merge all but the outliers into one bin.
+HISTOGRAM_BINS = 1024
+QUANTISED_BINS = 256
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,23 @@ class Seen:
         if outside_share == 0:
             return float(values.min()), float(values.max())
         low, high = np.quantile(values, [outside_share, 1 - outside_share])
+        return float(low), float(high)
+
+    def entropy_range(self, columns: FloatArray | None) -> tuple[float, float]:
+        """Lowest and highest value of the clipping that loses the least information."""
+        values = self.values if columns is None else self.values / columns
+        collector = HistogramCollector(
+            method="entropy",
+            symmetric=False,
+            num_bins=HISTOGRAM_BINS,
+            num_quantized_bins=QUANTISED_BINS,
+            percentile=100.0,
+            scenario="same",
+        )
+        with quietly():
+            collector.collect({"values": [values]})
+            found = collector.compute_collection_result()["values"]
+        low, high = found[:2]
         return float(low), float(high)
 
     def smoothing(self, weight: FloatArray, strength: float) -> FloatArray:
@@ -74,10 +103,13 @@ def static_scaling(
     seen: Mapping[str, Seen],
     outside_share: float = 0.0,
     smoothing_strength: float | None = None,
+    *,
+    by_entropy: bool = False,
 ) -> Static:
     """Static scales from what was seen.
 
     :param outside_share: share of values clipped at each end; 0 is minimum and maximum.
+    :param by_entropy: clip where the least information is lost, whatever `outside_share` says.
     :param smoothing_strength: 0..1, or None for no smoothing.
     """
     columns: dict[str, FloatArray] = {}
@@ -86,7 +118,10 @@ def static_scaling(
             weight = graph.matrix(node.input[1])
             columns[node.input[0]] = seen[node.input[0]].smoothing(weight, smoothing_strength)
     ranges = {
-        name: observed.range(outside_share, columns.get(name)) for name, observed in seen.items()
+        name: observed.entropy_range(columns.get(name))
+        if by_entropy
+        else observed.range(outside_share, columns.get(name))
+        for name, observed in seen.items()
     }
     return Static(ranges, columns)
 

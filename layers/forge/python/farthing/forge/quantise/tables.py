@@ -11,13 +11,16 @@ from farthing.forge.quantise.weights import symmetric
 if TYPE_CHECKING:
     from farthing.forge.export.graph import Graph
 
+# Tables with fewer rows (positions, token types) stay in float32: they are small.
+SMALLEST_ROWS = 1024
 
-def quantise_tables(graph: Graph, smallest_rows: int = 1024) -> int:
+
+def quantise_tables(graph: Graph, smallest_rows: int = SMALLEST_ROWS) -> int:
     """Replaces lookups in large constant tables in place; gives the number replaced.
 
     A row of the table has its own scale, so a looked-up vector depends on its own token only.
 
-    :param smallest_rows: tables with fewer rows (positions, token types) stay in float32.
+    :param smallest_rows: tables with fewer rows stay in float32.
     """
     replaced = 0
     for node in list(graph.nodes):

@@ -1,0 +1,1 @@
+"""Candidates side by side: the cheapest that is accurate enough, with a receipt."""

@@ -1,0 +1,1 @@
+"""File formats of labelled sets, each read in chunks of bounded size."""

@@ -1,0 +1,1 @@
+"""Linear models on n-grams: the baseline of every contest, and often its winner."""
