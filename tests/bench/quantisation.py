@@ -8,9 +8,7 @@ is compared only if its float32 student is in the cache, because training takes 
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench.results import Result, compared
@@ -18,10 +16,10 @@ from tests.bench.surroundings import ROOT, console, data, skip
 
 if TYPE_CHECKING:
     from farthing.forge.quantise.schemes import QuantisationPlan
-    from farthing.forge.recipe import Recipe
+    from farthing.forge.workshop import Workshop
 
 CACHE = ROOT / ".cache" / "forge"
-NAMES = ("all-minilm-l6-v2", "product-classifier")
+NAMES = ("all-minilm-l6-v2", "retail-banking-intents")
 RUNS_PER_ROUND = 40
 
 
@@ -92,46 +90,47 @@ def measure(rounds: int) -> list[Measured]:
         return []
     from farthing.forge.progress import bars
     from farthing.forge.recipe import find
-    from farthing.forge.reference import float32_bundle, is_trained
+    from farthing.forge.workshop import Workshop
 
     rows = []
     for name in NAMES:
-        recipe = find(name)
-        if not is_trained(recipe, CACHE):
-            skip(name, f"no float32 student in {CACHE}; run `farthing forge build {name}` once")
-            continue
         with bars() as progress:
-            reference = float32_bundle(recipe, CACHE, progress)
+            workshop = Workshop(find(name), CACHE, progress)
+            if not workshop.is_trained():
+                skip(name, f"no student in {CACHE}; run `farthing forge build {name}` once")
+                continue
             for title, plan in progress.track(schemes().items(), description=name):
-                rows.append(_measure(recipe, reference, title, plan, rounds))
+                rows.append(_measure(workshop, title, plan, rounds))
     return rows
 
 
-def _measure(
-    recipe: Recipe, reference: Path, title: str, plan: QuantisationPlan, rounds: int
-) -> Measured:
-    from farthing.forge import build
-    from farthing.forge.evaluate import quality as evaluate
+def _measure(workshop: Workshop, title: str, plan: QuantisationPlan, rounds: int) -> Measured:
+    from farthing.forge.evaluate import quality
 
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "variant"
-        build.variant(recipe, reference, plan, folder)
-        manifest = build.measure(recipe, folder, reference)
-        speed = evaluate.speed(folder, build.test_texts(recipe), 1, rounds * RUNS_PER_ROUND)
-        size = sum(file.stat().st_size for file in folder.iterdir())
-    quality, drift = manifest.accuracy, manifest.batch_drift
+    test = workshop.splits.test
+    folder = workshop.bundle("", plan)
+    model = quality.open_model(folder, 1)
+    if workshop.recipe.task == "classify":
+        scored = quality.classification(model, test)
+        value, worst = scored.accuracy, scored.macro_f1
+    else:
+        original = quality.open_model(workshop.float32(), 1)
+        like = quality.likeness(model, original, test.texts)
+        value, worst = like.mean, like.min
+    drift = quality.drift(model, test.texts, workshop.recipe.drift)
+    speed = quality.speed(folder, test.texts, 1, rounds * RUNS_PER_ROUND)
     return Measured(
-        model=recipe.name,
+        model=workshop.recipe.name,
         scheme=title,
-        quality=float(quality["value"]),
-        worst=float(quality.get("min", quality.get("macro_f1", 0.0))),
-        labels_changed=int(drift["labels_changed"]),
-        drift_min_cosine=float(drift["min_cosine"]),
-        drift_max_difference=float(drift["max_abs_difference"]),
+        quality=value,
+        worst=worst,
+        labels_changed=drift.labels_changed,
+        drift_min_cosine=drift.min_cosine,
+        drift_max_difference=drift.max_abs_difference,
         one_text_ms=speed.one_text_ms,
         batch_ms_per_text=speed.batch_ms_per_text,
         load_ms=speed.load_ms,
-        size_mb=size / 1e6,
+        size_mb=sum(file.stat().st_size for file in folder.iterdir()) / 1e6,
     )
 
 

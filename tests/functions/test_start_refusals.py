@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from farthing.inference.bundle import FORMAT
-
 from tests.functions.knative import KNATIVE
 from tests.functions.server import farthing, run_to_end, uvicorn
 
@@ -79,7 +78,9 @@ def test_a_manifest_of_a_later_format_is_not_guessed_at(server: str, models: Pat
     manifest = models / EMBED / "manifest.json"
     rewrite(manifest, format=FORMAT + 1)
     refusal = refusal_of(server, models)
-    assert f"{manifest} has bundle format {FORMAT + 1}; this Farthing reads up to {FORMAT}" in refusal
+    assert (
+        f"{manifest} has bundle format {FORMAT + 1}; this Farthing reads up to {FORMAT}" in refusal
+    )
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1}', '{"format": "one"}'])

@@ -20,9 +20,12 @@ from farthing.forge.pack.card import write_card
 from farthing.forge.pack.card_facts import card_of
 from farthing.forge.pack.writing import description_of
 from farthing.forge.proof.prove import Proof, prove
+from farthing.forge.storage import room_for
 from farthing.forge.workshop import Workshop
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from rich.progress import Progress
 
     from farthing.forge.contest.candidates import Entry
@@ -34,26 +37,38 @@ RECEIPTS = Path("layers/forge/receipts")
 
 
 def build(
-    recipe: Recipe, out: Path, cache: Path, progress: Progress, receipts: Path = RECEIPTS
+    recipe: Recipe,
+    out: Path,
+    cache: Path,
+    progress: Progress,
+    receipts: Path = RECEIPTS,
+    skip_cpus: Collection[str] = (),
 ) -> Path:
     """The folder `out`/name with the finished bundle; an older one there is replaced at the end.
 
     A classifier is the winner of the recipe's contest, whose receipt and plots are written to
     `receipts`/name. An embedder, or a recipe without a teacher, has nobody to compete with.
 
+    :param skip_cpus: processors of the recipe's proof to leave out; the card says so.
     :raises FloorNotMet: if no candidate is accurate enough.
     :raises ProofFailed: if the winner's answers differ between processors.
     """
     workshop = Workshop(recipe, cache, progress)
     if recipe.task == "embed" or recipe.teacher is None:
-        return publish_embedder(workshop, out)
+        return publish_embedder(workshop, out, skip_cpus)
     outcome = hold_contest(workshop)
     receipt.write(outcome, receipts / recipe.name)
-    return publish_entry(workshop, outcome, outcome.require_winner(), out, receipts / recipe.name)
+    winner = outcome.require_winner()
+    return publish_entry(workshop, outcome, winner, out, receipts / recipe.name, skip_cpus)
 
 
 def publish_entry(
-    workshop: Workshop, outcome: Outcome, entry: Entry, out: Path, receipts: Path
+    workshop: Workshop,
+    outcome: Outcome,
+    entry: Entry,
+    out: Path,
+    receipts: Path,
+    skip_cpus: Collection[str] = (),
 ) -> Path:
     """One entry of a contest as the recipe's bundle in `out`: proven, carded, published."""
     if entry.candidate.folder is None:
@@ -77,12 +92,13 @@ def publish_entry(
         report,
         accuracy,
         out,
+        skip_cpus,
         outcome=outcome,
         receipt_digest=hashlib.sha256(written).hexdigest(),
     )
 
 
-def publish_embedder(workshop: Workshop, out: Path) -> Path:
+def publish_embedder(workshop: Workshop, out: Path, skip_cpus: Collection[str] = ()) -> Path:
     """The recipe's embedder in `out`, compared with its float32 original."""
     recipe = workshop.recipe
     folder = workshop.bundle()
@@ -109,7 +125,7 @@ def publish_embedder(workshop: Workshop, out: Path) -> Path:
         "min": round(like.min, 6),
         "reference": 1.0,
     }
-    return _publish(workshop, folder, report, accuracy, out)
+    return _publish(workshop, folder, report, accuracy, out, skip_cpus)
 
 
 def measure(workshop: Workshop, folder: Path, *, threads: int = 1) -> Report:
@@ -149,15 +165,19 @@ def _publish(
     report: Report,
     accuracy: dict[str, pack.Plain],
     out: Path,
+    skip_cpus: Collection[str],
     *,
     outcome: Outcome | None = None,
     receipt_digest: str = "",
 ) -> Path:
     recipe = workshop.recipe
-    proof = proven(workshop, folder)
+    proof = proven(workshop, folder, skip_cpus)
     with tempfile.TemporaryDirectory() as temporary:
         finished = Path(temporary) / recipe.name
-        shutil.copytree(folder, finished)
+        finished.mkdir()
+        with room_for(finished):
+            for file in folder.iterdir():
+                shutil.copyfile(file, finished / file.name)
         described = replace(
             description_of(folder),
             batch_drift=quality.rounded(report.drift) if report.drift else {},
@@ -180,7 +200,7 @@ def _publish(
     return out / recipe.name
 
 
-def proven(workshop: Workshop, folder: Path) -> Proof:
+def proven(workshop: Workshop, folder: Path, skip_cpus: Collection[str] = ()) -> Proof:
     """The proof that the processors of the recipe agree on test texts.
 
     :raises ProofFailed: if they do not.
@@ -192,4 +212,5 @@ def proven(workshop: Workshop, folder: Path) -> Proof:
         workshop.progress.update(task, description=f"prove on {cpu}")
         workshop.progress.advance(task)
 
-    return prove(folder, workshop.splits.test.texts, plan, workshop.cache, announce=announce)
+    texts = workshop.splits.test.texts
+    return prove(folder, texts, plan, workshop.cache, skip=skip_cpus, announce=announce)

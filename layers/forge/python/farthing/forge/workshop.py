@@ -124,6 +124,10 @@ class Workshop:
                 pack.publish(Path(temporary), checkpoint)
         return checkpoint
 
+    def is_trained(self, name: str = "") -> bool:
+        """Whether a student's weights can be had without training."""
+        return not self.recipe.students or (self._student_folder(name) / "checkpoint").is_dir()
+
     def history(self, name: str = "") -> History:
         """How the training of a student went."""
         raw = (self.student(name) / HISTORY_FILE).read_bytes()

@@ -146,13 +146,19 @@ def contest(
 
 def _against(workshop: Workshop, outcome: Outcome, champion: Path) -> Verdict | None:
     """The verdict on the winner; None where nobody won."""
-    from farthing.forge.build import measure
-    from farthing.forge.contest.champion import against
+    from farthing.forge.contest.duel import duel
 
     if outcome.winner is None:
         return None
-    margin = workshop.recipe.contest.margin
-    return against(measure(workshop, champion), outcome.winner.report, margin)
+    recipe = workshop.recipe
+    return duel(
+        champion,
+        outcome.winner.candidate.bundle,
+        workshop.splits.test,
+        plan=recipe.contest,
+        drift=recipe.drift,
+        out_of_scope=recipe.data.out_of_scope,
+    )
 
 
 def _numbers(verdict: Verdict) -> dict[str, object]:

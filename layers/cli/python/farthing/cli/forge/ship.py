@@ -41,6 +41,13 @@ if TYPE_CHECKING:
     from farthing.forge.pack.inspection import Inspection, Tensor
 
 Out = Annotated[Path, typer.Option(help="Folder of bundles.")]
+SkipCpu = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Processor to leave out of the proof, repeatable; the card says so.",
+        show_default=False,
+    ),
+]
 
 
 @takes
@@ -57,6 +64,7 @@ def pack(
     floor: Floor = "",
     out: Out = DEFAULT_MODELS,
     receipts: Receipts = DEFAULT_RECEIPTS,
+    skip_cpu: SkipCpu = None,
     data: DataFlags,
     teacher: TeacherFlags,
     shape: StudentFlags,
@@ -83,13 +91,13 @@ def pack(
     with bars() as progress:
         workshop = Workshop(wanted, cache, progress)
         if wanted.task == "embed":
-            folder = publish_embedder(workshop, out)
+            folder = publish_embedder(workshop, out, skip_cpu or ())
         else:
             outcome = hold_contest(workshop, floor)
             kept = receipts / wanted.name
             receipt.write(outcome, kept)
             entry = _entry(outcome, candidate) if candidate else outcome.require_winner()
-            folder = publish_entry(workshop, outcome, entry, out, kept)
+            folder = publish_entry(workshop, outcome, entry, out, kept, skip_cpu or ())
     _say_packed([folder], as_json=as_json)
 
 
@@ -100,6 +108,7 @@ def build(
     every: Annotated[bool, typer.Option("--all", help="Build every shipped recipe.")] = False,
     out: Out = DEFAULT_MODELS,
     receipts: Receipts = DEFAULT_RECEIPTS,
+    skip_cpu: SkipCpu = None,
     cache: Cache = DEFAULT_CACHE,
     as_json: AsJson = False,
 ) -> None:
@@ -120,7 +129,10 @@ def build(
         )
     wanted = [find(name) for name in (shipped() if every else recipes or ())]
     with bars() as progress:
-        built = [build_bundle(recipe, out, cache, progress, receipts) for recipe in wanted]
+        built = [
+            build_bundle(recipe, out, cache, progress, receipts, skip_cpu or ())
+            for recipe in wanted
+        ]
     _say_packed(built, as_json=as_json)
 
 

@@ -45,6 +45,6 @@ def write_bundle(model: LinearModel, folder: Path, description: pack.Description
     idf = model.vectoriser.idf_[columns].astype(np.float32)
     folder.mkdir(parents=True, exist_ok=True)
     linear_graph(model.weights[columns], idf, model.bias).save(folder / MODEL_FILE)
-    sorted_hashes.astype(STORED).tofile(folder / NGRAMS_FILE)
+    (folder / NGRAMS_FILE).write_bytes(sorted_hashes.astype(STORED).tobytes())
     filled = replace(description, encoder=model.kind, quantisation={"scheme": "rows", "bits": 8})
     return pack.write_manifest(folder, filled)
