@@ -47,16 +47,20 @@ def test_importing_an_entry_loads_nothing_heavy(function: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "needed"),
-    [("classify", {"onnxruntime"}), ("embed", {"onnxruntime", "tokenizers"})],
+    ("function", "model", "needed"),
+    [
+        ("classify", "product-classifier", {"onnxruntime"}),
+        ("embed", "all-minilm-l6-v2", {"onnxruntime", "tokenizers"}),
+    ],
 )
 def test_a_lambda_function_loads_its_model_in_init_and_no_server(
-    function: str, needed: set[str]
+    function: str, model: str, needed: set[str]
 ) -> None:
     loaded = modules_after(
         f"import functions.{function}.app",
         AWS_LAMBDA_FUNCTION_NAME=function,
         AWS_LAMBDA_FUNCTION_MEMORY_SIZE="1024",
+        FARTHING_MODEL=model,
     )
     assert needed <= loaded
     assert not (NEVER_ON_LAMBDA | ({"tokenizers"} - needed)) & loaded
