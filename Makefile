@@ -6,7 +6,7 @@ SAM_VENV := .venv-sam
 PORT ?= 8080
 PLATFORM ?= lambda
 
-.PHONY: setup serve test check bench bundles test-forge sam lock clean
+.PHONY: setup serve test check bench bundles arm test-forge sam lock clean
 
 setup: $(VENV)/.ready ## everything but the forge, pinned and checked by hash
 $(VENV)/.ready: requirements.lock pyproject.toml
@@ -42,6 +42,10 @@ $(FORGE_VENV)/.ready: requirements-forge.lock pyproject.toml
 bundles: $(FORGE_VENV)/.ready ## rebuild layers/models from their recipes (needs FARTHING_DATA)
 	$(FORGE_VENV)/bin/pip install --quiet --no-build-isolation --editable '.[forge-teacher]'
 	$(FORGE_VENV)/bin/farthing forge build --all
+
+arm: $(FORGE_VENV)/.ready ## the ARM environment that proofs run in; the first proof makes it, too
+	$(FORGE_VENV)/bin/python -c 'from pathlib import Path; from farthing.forge.proof import environment; \
+		environment.provide("aarch64", Path(".cache/forge"))'
 
 test-forge: $(FORGE_VENV)/.ready
 	$(FORGE_VENV)/bin/pytest tests/forge

@@ -8,6 +8,7 @@ import msgspec
 import torch
 
 from farthing.forge.contest.candidates import Candidate
+from farthing.forge.contest.floor import read_floor
 from farthing.forge.contest.hold import hold
 from farthing.forge.evaluate.measure import score_model
 from farthing.forge.evaluate.quality import open_model
@@ -33,7 +34,9 @@ def hold_contest(workshop: Workshop, floor: str = "") -> Outcome:
 
     :param floor: instead of the recipe's: an accuracy, "0.95", or a share, "0.98-of-teacher".
     """
-    recipe, splits = workshop.recipe, workshop.splits
+    recipe = workshop.recipe
+    read_floor(floor or recipe.contest.floor)  # refused before an hour of training, not after
+    splits = workshop.splits
     plan = msgspec.structs.replace(recipe.contest, floor=floor) if floor else recipe.contest
     entered = candidates(workshop)
     torch.set_num_threads(THREADS)  # the teacher is timed on as many threads as a bundle
