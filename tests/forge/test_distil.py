@@ -16,8 +16,6 @@ pytest.importorskip("sklearn")
 from rich.progress import Progress  # noqa: E402
 
 from farthing.forge.batches import token_rows  # noqa: E402
-from farthing.forge.data.labelled import LabelledSet  # noqa: E402
-from farthing.forge.data.splits import Splits  # noqa: E402
 from farthing.forge.distil.classifier import answers, distil_classifier  # noqa: E402
 from farthing.forge.distil.losses import attention_loss, given_loss, soft_loss  # noqa: E402
 from farthing.forge.distil.sentences import Places, distil_encoder, nearest, vectors  # noqa: E402
@@ -32,49 +30,31 @@ from farthing.forge.distil.variants import variants  # noqa: E402
 from farthing.forge.distil.vocabulary import bare_tokenizer  # noqa: E402
 from farthing.forge.plans import (  # noqa: E402
     DistillationPlan,
-    Source,
     StudentPlan,
     TeacherPlan,
     TrainingPlan,
 )
 from farthing.forge.pretrained import Pretrained  # noqa: E402
-from farthing.forge.recipe import DataFiles, Recipe  # noqa: E402
 from farthing.forge.teach.teacher import teach  # noqa: E402
+from tests.forge.things import recipe_of_things, splits_of, things  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from farthing.forge.data.splits import Splits
+    from farthing.forge.recipe import Recipe
     from farthing.forge.teach.teaching import Teaching
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-ROWS = LabelledSet(
-    texts=tuple(
-        f"{colour} {thing} {number}"
-        for thing in ("fridge", "phone")
-        for colour in ("white", "black", "silver")
-        for number in range(20)
-    ),
-    labels=("Fridges",) * 60 + ("Phones",) * 60,
-)
+ROWS = things(20, ("white", "black", "silver"))
 LABELS = ROWS.label_names()
 EXTRA = ("fridge", "silver phone")
 STUDENT = StudentPlan("1-layer", 1)
 
 
 def recipe(**distillation: float) -> Recipe:
-    return Recipe(
-        name="things",
-        task="classify",
-        pooling="none",
-        normalize=False,
-        max_tokens=16,
-        licence="",
-        licence_file="",
-        origin="",
-        notice="",
-        data=DataFiles(name="things", test="t", train="t", text="text", label="label"),
-        source=Source(path="unused"),
+    return recipe_of_things(
         distillation=DistillationPlan(**distillation),
         training=TrainingPlan(
             seed=1, threads=1, epochs=3, batch=16, learning_rate=3e-3, bfloat16=False
@@ -84,7 +64,7 @@ def recipe(**distillation: float) -> Recipe:
 
 @pytest.fixture(scope="module")
 def splits() -> Splits:
-    return Splits(ROWS, ROWS, ROWS, (), report=None)  # type: ignore[arg-type]
+    return splits_of(ROWS)
 
 
 @pytest.fixture(scope="module")

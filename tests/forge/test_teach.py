@@ -13,58 +13,36 @@ torch = pytest.importorskip("torch")
 
 from rich.progress import Progress  # noqa: E402
 
-from farthing.forge.data.labelled import LabelledSet  # noqa: E402
-from farthing.forge.data.splits import Splits  # noqa: E402
 from farthing.forge.plans import Source, TeacherPlan, TrainingPlan  # noqa: E402
 from farthing.forge.pretrained import Pretrained  # noqa: E402
-from farthing.forge.recipe import DataFiles, Recipe  # noqa: E402
 from farthing.forge.teach.cold import TeacherUnstartable, start_teacher  # noqa: E402
 from farthing.forge.teach.features import FrozenEncoder  # noqa: E402
 from farthing.forge.teach.heads import fit_head, out_of_fold  # noqa: E402
 from farthing.forge.teach.store import CacheUnusable, VectorStore  # noqa: E402
 from farthing.forge.teach.teacher import teach  # noqa: E402
 from farthing.forge.teach.tuned import NoClassifier  # noqa: E402
+from tests.forge.things import recipe_of_things, splits_of, things  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from farthing.forge.data.splits import Splits
     from farthing.forge.teach.teaching import Teaching
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-ROWS = LabelledSet(
-    texts=tuple(
-        f"{c} {t} {n}" for t in ("fridge", "phone") for c in ("white", "black") for n in range(15)
-    ),
-    labels=("Fridges",) * 30 + ("Phones",) * 30,
-)
+ROWS = things(15, ("white", "black"))
 EXTRA = ("white fridge 31", "black phone 31")
 
 
 @pytest.fixture
 def splits() -> Splits:
-    return Splits(ROWS, ROWS, ROWS, (), report=None)  # type: ignore[arg-type]
-
-
-def recipe() -> Recipe:
-    return Recipe(
-        name="things",
-        task="classify",
-        pooling="none",
-        normalize=False,
-        max_tokens=16,
-        licence="",
-        licence_file="",
-        origin="",
-        notice="",
-        data=DataFiles(name="things", test="t", train="t", text="text", label="label"),
-        source=Source(path="unused"),
-    )
+    return splits_of(ROWS)
 
 
 def taught(plan: TeacherPlan, splits: Splits, cache: Path) -> Teaching:
     with Progress(disable=True) as progress:
-        return teach(recipe(), plan, splits, EXTRA, cache, progress)
+        return teach(recipe_of_things(), plan, splits, EXTRA, cache, progress)
 
 
 @pytest.mark.parametrize("method", ["frozen", "linear"])
