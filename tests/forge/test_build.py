@@ -15,6 +15,7 @@ pytest.importorskip("optimum")
 from rich.progress import Progress  # noqa: E402
 
 from farthing.forge.build import build  # noqa: E402
+from farthing.forge.plans import StudentPlan, TeacherPlan  # noqa: E402
 from farthing.forge.recipe import RecipeInvalid, read  # noqa: E402
 from farthing.forge.workshop import Workshop  # noqa: E402
 from farthing.inference.bundle import Bundle  # noqa: E402
@@ -101,3 +102,30 @@ def test_a_recipe_without_a_teacher_says_so(recipe: Recipe, cache: Path) -> None
         Workshop(alone, cache, progress).teaching()
     with Progress(disable=True) as progress, pytest.raises(RecipeInvalid, match="students none"):
         Workshop(alone, cache, progress).student()
+
+
+def test_a_smaller_encoder_is_packed_and_compared_with_its_teacher(
+    recipe: Recipe, cache: Path, tmp_path: Path
+) -> None:
+    data = msgspec.structs.replace(
+        recipe.data, train="", label="", unlabelled=recipe.data.train, valid_share=0.1
+    )
+    smaller = msgspec.structs.replace(
+        recipe,
+        name="tiny-encoder",
+        task="embed",
+        pooling="mean",
+        normalize=True,
+        data=data,
+        teacher=TeacherPlan(source=recipe.source, max_tokens=32, bfloat16=False),
+        students=(StudentPlan("3-layer", 3),),
+        training=msgspec.structs.replace(recipe.training, epochs=3, learning_rate=1e-4),
+    )
+    with Progress(disable=True) as progress:
+        built = build(smaller, tmp_path, cache, progress)
+        history = Workshop(smaller, cache, progress).history()
+    manifest = Bundle.open(built).manifest
+    assert manifest.accuracy["metric"] == "cosine to the teacher"
+    assert history.epochs[-1].accuracy > history.epochs[0].accuracy
+    # In INT8 and through the serving code what training measured in float32.
+    assert manifest.accuracy["value"] == pytest.approx(history.epochs[-1].accuracy, abs=0.03)

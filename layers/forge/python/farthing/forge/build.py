@@ -15,13 +15,14 @@ from farthing.forge.contestants import hold_contest
 from farthing.forge.evaluate import quality
 from farthing.forge.evaluate.measure import evaluate, evaluate_embedder
 from farthing.forge.evaluate.price import Pricing
-from farthing.forge.evaluate.quality import answers, open_model
+from farthing.forge.evaluate.quality import FloatArray, answers, open_model
 from farthing.forge.pack.card import write_card
 from farthing.forge.pack.card_facts import card_of
 from farthing.forge.pack.writing import description_of
 from farthing.forge.proof.prove import Proof, prove
 from farthing.forge.storage import room_for
 from farthing.forge.workshop import Workshop
+from farthing.inference.bundle import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -99,11 +100,11 @@ def publish_entry(
 
 
 def publish_embedder(workshop: Workshop, out: Path, skip_cpus: Collection[str] = ()) -> Path:
-    """The recipe's embedder in `out`, compared with its float32 original."""
+    """The recipe's embedder in `out`, compared with what it is to be like."""
     recipe = workshop.recipe
     folder = workshop.bundle()
     texts = workshop.splits.test.texts
-    original = answers(open_model(workshop.float32(), 1), texts)
+    metric, original = reference_vectors(workshop, 1)
     task = workshop.progress.add_task("measure", total=1)
     report = evaluate_embedder(
         folder,
@@ -119,7 +120,7 @@ def publish_embedder(workshop: Workshop, out: Path, skip_cpus: Collection[str] =
     accuracy: dict[str, pack.Plain] = {
         "data": recipe.data.name,
         "rows": like.rows,
-        "metric": "cosine to f32",
+        "metric": metric,
         "value": round(like.mean, 6),
         "mean": round(like.mean, 6),
         "min": round(like.min, 6),
@@ -128,16 +129,31 @@ def publish_embedder(workshop: Workshop, out: Path, skip_cpus: Collection[str] =
     return _publish(workshop, folder, report, accuracy, out, skip_cpus)
 
 
+def reference_vectors(workshop: Workshop, threads: int) -> tuple[str, FloatArray]:
+    """What an embedder's vectors are compared with, and its name: [texts, width].
+
+    A student is compared with its teacher where their widths agree, anything else with its own
+    float32 form.
+    """
+    if workshop.recipe.students:
+        _, placed = workshop.places()
+        _, manifest = read_manifest(workshop.float32())
+        if placed.vectors.shape[1] == manifest.dims:
+            return "cosine to the teacher", placed.vectors
+    model = open_model(workshop.float32(), threads)
+    return "cosine to f32", answers(model, workshop.splits.test.texts)
+
+
 def measure(workshop: Workshop, folder: Path, *, threads: int = 1) -> Report:
     """The report on any bundle of the recipe's task, on its test rows.
 
-    A classifier is compared with the recipe's teacher, if it has one, an embedder with the
-    float32 original.
+    A classifier is compared with the recipe's teacher, if it has one; for an embedder see
+    `reference_vectors`.
     """
     recipe, splits = workshop.recipe, workshop.splits
     pricing = Pricing(platform=recipe.contest.platform, memory_mb=recipe.contest.memory_mb)
     if recipe.task == "embed":
-        original = answers(open_model(workshop.float32(), threads), splits.test.texts)
+        _, original = reference_vectors(workshop, threads)
         return evaluate_embedder(
             folder,
             splits.test.texts,

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from farthing.forge.teach.teaching import Teaching
 
 CACHE = Path(".cache/forge")
-HISTORY_FILE = "history.json"
+HISTORY_FILE, STATE_FILE = "history.json", "training.pt"
 
 
 class Workshop:
@@ -122,6 +122,7 @@ class Workshop:
                 tokenizer.save(f"{temporary}/tokenizer.json")
                 (Path(temporary) / HISTORY_FILE).write_bytes(msgspec.json.encode(history))
                 pack.publish(Path(temporary), checkpoint)
+            (checkpoint.parent / STATE_FILE).unlink(missing_ok=True)
         return checkpoint
 
     def is_trained(self, name: str = "") -> bool:
@@ -170,12 +171,14 @@ class Workshop:
 
     def linear(self, kind: LinearKind) -> Path:
         """The folder of a linear model's bundle; like `bundle`, not yet measured."""
-        folder = self.cache / "bundles" / f"{self.recipe.name}-{kind}-{self._data_key()}"
+        recipe = self.recipe
+        key = key_of(self._data_key(), recipe.training.seed, recipe.max_tokens, recipe.origin)
+        folder = self.cache / "bundles" / f"{recipe.name}-{kind}-{key}"
         task = self.progress.add_task(f"linear model ({kind})", total=1)
         if not folder.is_dir():
             splits = self.splits
-            model = fit(kind, splits.train, splits.labels, seed=self.recipe.training.seed)
-            description = described(self.recipe, splits.labels, len(splits.labels), None)
+            model = fit(kind, splits.train, splits.labels, seed=recipe.training.seed)
+            description = described(recipe, splits.labels, len(splits.labels), None)
             with writing(folder) as aside:
                 write_bundle(model, aside, description)
         self.progress.advance(task)
@@ -196,9 +199,9 @@ class Workshop:
             trim_embeddings(model, keep, recipe.max_tokens)
             return model, prune(full, keep), History()
         plan = recipe.student(name)
-        state = self._student_folder(name) / "training.pt"
+        state = self._student_folder(name) / STATE_FILE
         if recipe.task == "embed":
-            train, valid = self._places()
+            train, valid = self.places()
             encoder = distil_encoder(recipe, plan, source, train, valid, state, self.progress)
             return encoder.model, encoder.tokenizer, encoder.history
         distilled = distil_classifier(
@@ -213,7 +216,7 @@ class Workshop:
         )
         return distilled.model, distilled.tokenizer, distilled.history
 
-    def _places(self) -> tuple[Places, Places]:
+    def places(self) -> tuple[Places, Places]:
         """Where the teacher of an embedder puts the training texts and those of the test file."""
         plan = self.teacher_plan()
         source = locate(plan.source, self.cache)
