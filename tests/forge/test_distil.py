@@ -98,6 +98,18 @@ def test_a_student_learns_and_a_second_run_gives_the_same_answers(
     np.testing.assert_array_equal(first, second)
 
 
+def test_what_begins_at_random_follows_the_seed_whatever_ran_before(
+    tiny: Path, splits: Splits, teaching: Teaching, tmp_path: Path
+) -> None:
+    flat = {name: np.ones((len(part), 7), np.float32) for name, part in teaching.logits.items()}
+    with_vectors = replace(teaching, vectors=flat)
+    torch.manual_seed(1)
+    _, first = trained(tiny, splits, with_vectors, tmp_path / "a.pt", recipe(feature_weight=0.5))
+    torch.manual_seed(2)
+    _, second = trained(tiny, splits, with_vectors, tmp_path / "b.pt", recipe(feature_weight=0.5))
+    np.testing.assert_array_equal(first, second)
+
+
 @pytest.mark.parametrize("weight", ["feature_weight", "attention_weight"])
 def test_every_part_of_the_loss_has_a_say(
     tiny: Path, splits: Splits, teaching: Teaching, tmp_path: Path, weight: str

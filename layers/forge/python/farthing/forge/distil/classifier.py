@@ -72,6 +72,7 @@ def distil_classifier(
     `extra` are the texts without labels that `teaching` knows as "extra"; `state` is the file
     from which an interrupted training goes on.
     """
+    torch.manual_seed(recipe.training.seed)  # what begins at random, whatever was made before
     full = bare_tokenizer(source.tokenizer_path)
     keep = used_ids(full, splits.train.texts, plan.vocabulary_min_count)
     tokenizer = prune(full, keep)
