@@ -44,23 +44,28 @@ def build(
     progress: Progress,
     receipts: Path = RECEIPTS,
     skip_cpus: Collection[str] = (),
+    floor: str = "",
+    candidate: str = "",
 ) -> Path:
     """The folder `out`/name with the finished bundle; an older one there is replaced at the end.
 
     A classifier is the winner of the recipe's contest, whose receipt and plots are written to
-    `receipts`/name. An embedder, or a recipe without a teacher, has nobody to compete with.
+    `receipts`/name. An embedder has nobody to compete with.
 
     :param skip_cpus: processors of the recipe's proof to leave out; the card says so.
+    :param floor: instead of the recipe's.
+    :param candidate: the name of who is packed, instead of the winner.
+    :raises ContestInvalid: if there is no bundle of that name.
     :raises FloorNotMet: if no candidate is accurate enough.
     :raises ProofFailed: if the winner's answers differ between processors.
     """
     workshop = Workshop(recipe, cache, progress)
-    if recipe.task == "embed" or recipe.teacher is None:
+    if recipe.task == "embed":
         return publish_embedder(workshop, out, skip_cpus)
-    outcome = hold_contest(workshop)
+    outcome = hold_contest(workshop, floor)
     receipt.write(outcome, receipts / recipe.name)
-    winner = outcome.require_winner()
-    return publish_entry(workshop, outcome, winner, out, receipts / recipe.name, skip_cpus)
+    entry = outcome.bundle(candidate) if candidate else outcome.require_winner()
+    return publish_entry(workshop, outcome, entry, out, receipts / recipe.name, skip_cpus)
 
 
 def publish_entry(
@@ -72,8 +77,6 @@ def publish_entry(
     skip_cpus: Collection[str] = (),
 ) -> Path:
     """One entry of a contest as the recipe's bundle in `out`: proven, carded, published."""
-    if entry.candidate.folder is None:
-        raise ValueError(f"{entry.name} is no bundle and cannot be published.")
     report, scores = entry.report, entry.report.scores
     accuracy: dict[str, pack.Plain] = {}
     if scores is not None:
@@ -89,7 +92,7 @@ def publish_entry(
     written = (receipts / receipt.RECEIPT_FILE).read_bytes()
     return _publish(
         workshop,
-        entry.candidate.folder,
+        entry.candidate.bundle,
         report,
         accuracy,
         out,
@@ -103,16 +106,8 @@ def publish_embedder(workshop: Workshop, out: Path, skip_cpus: Collection[str] =
     """The recipe's embedder in `out`, compared with what it is to be like."""
     recipe = workshop.recipe
     folder = workshop.bundle()
-    texts = workshop.splits.test.texts
-    metric, original = reference_vectors(workshop, 1)
     task = workshop.progress.add_task("measure", total=1)
-    report = evaluate_embedder(
-        folder,
-        texts,
-        original,
-        drift=recipe.drift,
-        pricing=Pricing(platform=recipe.contest.platform, memory_mb=recipe.contest.memory_mb),
-    )
+    metric, report = _compared(workshop, folder, 1)
     workshop.progress.advance(task)
     like = report.likeness
     if like is None:
@@ -151,28 +146,39 @@ def measure(workshop: Workshop, folder: Path, *, threads: int = 1) -> Report:
     `reference_vectors`.
     """
     recipe, splits = workshop.recipe, workshop.splits
-    pricing = Pricing(platform=recipe.contest.platform, memory_mb=recipe.contest.memory_mb)
     if recipe.task == "embed":
-        _, original = reference_vectors(workshop, threads)
-        return evaluate_embedder(
-            folder,
-            splits.test.texts,
-            original,
-            drift=recipe.drift,
-            pricing=pricing,
-            threads=threads,
-        )
+        _, report = _compared(workshop, folder, threads)
+        return report
     teaching = workshop.teaching() if recipe.teacher else None
     return evaluate(
         folder,
         splits.test,
         drift=recipe.drift,
-        pricing=pricing,
+        pricing=_pricing(workshop),
         teacher_logits=teaching.logits["test"] if teaching else None,
         labels=teaching.labels if teaching else (),
         out_of_scope=recipe.data.out_of_scope,
         threads=threads,
     )
+
+
+def _compared(workshop: Workshop, folder: Path, threads: int) -> tuple[str, Report]:
+    """An embedder's report, and the name of what its cosines are to."""
+    metric, original = reference_vectors(workshop, threads)
+    report = evaluate_embedder(
+        folder,
+        workshop.splits.test.texts,
+        original,
+        drift=workshop.recipe.drift,
+        pricing=_pricing(workshop),
+        threads=threads,
+    )
+    return metric, report
+
+
+def _pricing(workshop: Workshop) -> Pricing:
+    plan = workshop.recipe.contest
+    return Pricing(platform=plan.platform, memory_mb=plan.memory_mb)
 
 
 def _publish(

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from farthing.forge.recipe import Recipe
     from farthing.forge.teach.teaching import Teaching
 
-CACHE = Path(".cache/forge")
 HISTORY_FILE, STATE_FILE = "history.json", "training.pt"
 
 
@@ -70,6 +69,7 @@ class Workshop:
         self.cache = cache
         self.progress = progress
         self._teaching: Teaching | None = None
+        self._exported: dict[str, Path] = {}
 
     @cached_property
     def splits(self) -> Splits:
@@ -135,7 +135,9 @@ class Workshop:
         return msgspec.json.decode(raw, type=History)
 
     def float32(self, name: str = "") -> Path:
-        """The folder of a student's float32 bundle, exported now."""
+        """The folder of a student's float32 bundle, exported once by each workshop."""
+        if name in self._exported:
+            return self._exported[name]
         checkpoint = self.student(name)
         folder = checkpoint.with_name("float32")
         config = BertConfig.from_pretrained(checkpoint)
@@ -150,6 +152,7 @@ class Workshop:
         plan = QuantisationPlan(scheme="none", bits=32)
         assemble(folder, graph, checkpoint, described(self.recipe, labels, dims, plan))
         self.progress.advance(task)
+        self._exported[name] = folder
         return folder
 
     def bundle(self, name: str = "", plan: QuantisationPlan | None = None) -> Path:

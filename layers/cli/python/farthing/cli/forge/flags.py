@@ -19,6 +19,7 @@ import typer
 class TeacherMethod(StrEnum):
     FROZEN = "frozen"
     FINE_TUNED = "fine-tuned"
+    CLASSIFIER = "classifier"
     LINEAR = "linear"
 
 
@@ -82,7 +83,8 @@ class TeacherFlags:
         _option(
             TEACHER,
             "frozen: features and a head, minutes. fine-tuned: all weights, hours without a GPU. "
-            "linear: a linear model, seconds.",
+            "classifier: --teacher-source as it is, knowing the labels by name. linear: a linear "
+            "model, seconds.",
         ),
     ] = None
     teacher_source: Annotated[

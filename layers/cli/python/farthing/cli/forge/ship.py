@@ -36,8 +36,6 @@ from farthing.cli.options import AsJson, require_extra
 from farthing.errors import SettingsError
 
 if TYPE_CHECKING:
-    from farthing.forge.contest.candidates import Entry
-    from farthing.forge.contest.outcome import Outcome
     from farthing.forge.pack.inspection import Inspection, Tensor
 
 Out = Annotated[Path, typer.Option(help="Folder of bundles.")]
@@ -82,22 +80,13 @@ def pack(
     """
     require_extra("forge", NEEDED)
     wanted = recipe_of(recipe, data, teacher, shape, choice, write_to=write_recipe)
-    from farthing.forge.build import publish_embedder, publish_entry
-    from farthing.forge.contest import receipt
-    from farthing.forge.contestants import hold_contest
+    from farthing.forge.build import build as build_bundle
     from farthing.forge.progress import bars
-    from farthing.forge.workshop import Workshop
 
     with bars() as progress:
-        workshop = Workshop(wanted, cache, progress)
-        if wanted.task == "embed":
-            folder = publish_embedder(workshop, out, skip_cpu or ())
-        else:
-            outcome = hold_contest(workshop, floor)
-            kept = receipts / wanted.name
-            receipt.write(outcome, kept)
-            entry = _entry(outcome, candidate) if candidate else outcome.require_winner()
-            folder = publish_entry(workshop, outcome, entry, out, kept, skip_cpu or ())
+        folder = build_bundle(
+            wanted, out, cache, progress, receipts, skip_cpu or (), floor, candidate
+        )
     _say_packed([folder], as_json=as_json)
 
 
@@ -168,16 +157,6 @@ def inspect(
         ),
         columns_table("Operators", ("operator", "nodes"), seen.operators.items()),
     )
-
-
-def _entry(outcome: Outcome, candidate: str) -> Entry:
-    bundles = {entry.name: entry for entry in outcome.entries if entry.family != "teacher"}
-    if candidate not in bundles:
-        raise SettingsError(
-            f"The candidate {candidate!r} was to be packed; the contest had "
-            f"{', '.join(bundles)}. Name one of these."
-        )
-    return bundles[candidate]
 
 
 def _say_packed(folders: list[Path], *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from farthing.forge.contest.errors import FloorNotMet
+from farthing.forge.contest.errors import ContestInvalid, FloorNotMet
 from farthing.forge.contest.floor import Floor, meets
 
 if TYPE_CHECKING:
@@ -45,6 +45,19 @@ class Outcome:
     def entry(self, name: str) -> Entry:
         """The entry of the candidate called `name`. Raises KeyError if there is none."""
         return {entry.name: entry for entry in self.entries}[name]
+
+    def bundle(self, name: str) -> Entry:
+        """The entry of the bundle called `name`.
+
+        :raises ContestInvalid: if there is none.
+        """
+        bundles = {entry.name: entry for entry in self._bundles()}
+        if name not in bundles:
+            raise ContestInvalid(
+                f"The candidate {name!r} was to be packed; the contest had {', '.join(bundles)}. "
+                "Name one of these."
+            )
+        return bundles[name]
 
     def require_winner(self) -> Entry:
         """The winner.
