@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from rich.progress import Progress  # noqa: E402
 
 from farthing.forge.plans import TrainingPlan  # noqa: E402
-from farthing.forge.storage import writing  # noqa: E402
+from farthing.forge.storage import NotWritable, writing  # noqa: E402
 from farthing.forge.tuning import History, Run, TrainingDiverged, tune  # noqa: E402
 
 if TYPE_CHECKING:
@@ -130,3 +130,9 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(tmp_path: Path) -> None:
 def test_what_fails_for_another_reason_is_not_called_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), writing(tmp_path / "x") as aside:
         (aside / "no" / "folder").write_bytes(b"")
+
+
+def test_a_file_that_stands_for_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"")
+    with pytest.raises(NotWritable, match="out stands in the way"), writing(tmp_path / "out" / "x"):
+        pass

@@ -20,11 +20,23 @@ class DiskFull(StartupError):
     """There is no room for a file of the forge."""
 
 
+class NotWritable(StartupError):
+    """A file of the forge has no place where it was to go."""
+
+
 @contextlib.contextmanager
 def room_for(target: Path) -> Iterator[None]:
-    """Turns the system's word for a full disk into `DiskFull`, naming `target`."""
+    """Turns the system's word for a full disk into `DiskFull`, naming `target`.
+
+    :raises NotWritable: where a file stands for a folder.
+    """
     try:
         yield
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotWritable(
+            f"{target} was to be written, and {error.filename} stands in the way "
+            f"({error.strerror}). Name another folder with --cache, --out or --receipts."
+        ) from None
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskFull(

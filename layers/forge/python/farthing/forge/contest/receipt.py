@@ -10,6 +10,7 @@ from farthing.forge.contest.pareto import pareto_figure
 from farthing.forge.contest.table import by_price, markdown
 from farthing.forge.evaluate.figures import save, styled
 from farthing.forge.evaluate.scores import worst_classes
+from farthing.forge.storage import room_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,8 @@ MARKDOWN_FILE, RECEIPT_FILE, PLOT_NAME = "table.md", "receipt.json", "pareto"
 
 def write(outcome: Outcome, folder: Path) -> tuple[Path, ...]:
     """The paths of receipt.json, table.md, pareto.png and pareto.svg, written into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with room_for(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     receipt_file, table_file = folder / RECEIPT_FILE, folder / MARKDOWN_FILE
     encoded = msgspec.json.format(msgspec.json.encode(receipt(outcome)), indent=2)
     receipt_file.write_bytes(encoded + b"\n")
