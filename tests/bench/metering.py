@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from farthing.billing.meter import Meter, Plan
+from farthing.billing.meter import meter_of
+from farthing.billing.plans import Plan
 from farthing.billing.prices import read_price_book
 from farthing.billing.shares import SharedTime
 from farthing.serving.platforms.alibaba_fc import FunctionComputePlatform
@@ -64,7 +65,7 @@ def _metered(
     """All that an invocation does for its price, without the model."""
     settings = read_settings(environ)
     platform = platform_type(settings)
-    meter, plan = Meter(read_price_book(), settings), Plan()
+    meter, plan = meter_of(read_price_book(), settings), Plan()
 
     def once() -> object:
         envelope = platform.envelope(scope)
@@ -78,7 +79,7 @@ def _metered(
             disk_mb=settings.disk_mb,
             cold=False,
         )
-        price = plan.price(meter.cost(usage))
+        price = plan.price(meter.cost(usage), usage)
         return usage.as_json(price.billed_ms), price.as_json()
 
     return once

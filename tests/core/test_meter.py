@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farthing.billing.meter import Meter, Plan
+from farthing.billing.meter import meter_of
+from farthing.billing.plans import Plan
 from farthing.billing.prices import read_price_book
 from farthing.errors import PriceMissing
 from farthing.settings import Settings, read_settings
@@ -42,7 +43,7 @@ def test_lambda_bills_init_and_duration_rounded_up_together() -> None:
     # The line of a real report: Duration 395.99 ms, Init Duration 265.72 ms, 512 MB: 662 ms billed.
     # 662 ms at 0.5 GB = 0.331 GB-s; 0.331 * 166667e-10 + 2e-7 = 55166777e-13 + 2000000e-13.
     settings = settings_for("lambda", memory_mb=512)
-    charge = Meter(BOOK, settings).cost(usage_of(settings, 395_990_000, 265_720_000))
+    charge = meter_of(BOOK, settings).cost(usage_of(settings, 395_990_000, 265_720_000))
     assert charge.billed_ms == 662
     assert charge.total == Decimal("0.0000057166777")
 
@@ -50,13 +51,13 @@ def test_lambda_bills_init_and_duration_rounded_up_together() -> None:
 @pytest.mark.parametrize(("busy_ns", "billed_ms"), [(1, 1), (1_000_000, 1), (1_000_001, 2), (0, 0)])
 def test_lambda_rounds_up_to_the_next_millisecond(busy_ns: int, billed_ms: int) -> None:
     settings = settings_for("lambda")
-    assert Meter(BOOK, settings).cost(usage_of(settings, busy_ns)).billed_ms == billed_ms
+    assert meter_of(BOOK, settings).cost(usage_of(settings, busy_ns)).billed_ms == billed_ms
 
 
 def test_lambda_arm64_and_storage_above_512_mb_have_their_own_rates() -> None:
     # 100 ms at 2 GB on arm64: 0.2 * 133334e-10. Storage 10,240 MB: 9.5 GB * 0.1 s * 309e-10.
     settings = settings_for("lambda", arch="arm64", memory_mb=2048, disk_mb=10_240)
-    charge = Meter(BOOK, settings).cost(usage_of(settings, 100_000_000))
+    charge = meter_of(BOOK, settings).cost(usage_of(settings, 100_000_000))
     amounts = {line.rule: line.amount for line in charge.lines}
     assert amounts == {
         "lambda.requests": Decimal("2E-7"),
@@ -67,7 +68,7 @@ def test_lambda_arm64_and_storage_above_512_mb_have_their_own_rates() -> None:
 
 def test_provisioned_concurrency_has_the_lower_duration_rate() -> None:
     settings = settings_for("lambda", memory_mb=1024, initialization="provisioned-concurrency")
-    charge = Meter(BOOK, settings).cost(usage_of(settings, 1_000_000_000))
+    charge = meter_of(BOOK, settings).cost(usage_of(settings, 1_000_000_000))
     assert charge.total == Decimal("0.0000097222") + Decimal("0.0000002")
 
 
@@ -76,7 +77,7 @@ def test_a_restored_environment_adds_its_snapshot_to_one_call() -> None:
     settings = settings_for("lambda", memory_mb=2048, initialization="snap-start")
     plain = usage_of(settings, 100_000_000)
     restored = msgspec.structs.replace(plain, restored=True)
-    meter = Meter(BOOK, settings)
+    meter = meter_of(BOOK, settings)
     assert meter.cost(plain).total == Decimal("0.00000333334") + Decimal("0.0000002")
     assert meter.cost(restored).total - meter.cost(plain).total == Decimal("0.0002795996")
 
@@ -90,7 +91,7 @@ def test_managed_instances_bill_requests_and_a_share_of_the_instance() -> None:
         node="c7g.xlarge",
         initialization="lambda-managed-instances",
     )
-    charge = Meter(BOOK, settings).cost(usage_of(settings, 100_000_000, 500_000_000))
+    charge = meter_of(BOOK, settings).cost(usage_of(settings, 100_000_000, 500_000_000))
     assert {line.rule: line.amount for line in charge.lines} == {
         "lambda.requests": Decimal("2E-7"),
         "lambda.managed_vcpu.c7g.xlarge": Decimal("0.0000011579861111"),
@@ -104,7 +105,7 @@ def test_managed_instances_bill_requests_and_a_share_of_the_instance() -> None:
 )
 def test_lambda_equals_integer_arithmetic(busy_ns: int, init_ns: int, memory_mb: int) -> None:
     settings = settings_for("lambda", memory_mb=memory_mb)
-    charge = Meter(BOOK, settings).cost(usage_of(settings, busy_ns, init_ns))
+    charge = meter_of(BOOK, settings).cost(usage_of(settings, busy_ns, init_ns))
     billed_ms = (busy_ns + init_ns + 999_999) // 1_000_000
     # In units of 1e-10 USD / (1024 MB * 1000 ms): 0.0000166667 = 166667e-10, 2e-7 = 2000e-10.
     expected = 2000 * 1024 * 1000 + billed_ms * memory_mb * 166_667
@@ -115,7 +116,7 @@ def test_function_compute_equals_the_worked_bill_of_its_price_page() -> None:
     # Three million calls of 200 ms with 0.5 GB and 0.25 vCPU:
     # 22,500 + 45,000 + 150,000 CU = 217,500 CU at 0.000020 = 4.35 USD a month.
     settings = settings_for("fc", memory_mb=512, vcpu_milli=250)
-    charge = Meter(BOOK, settings).cost(usage_of(settings, 200_000_000))
+    charge = meter_of(BOOK, settings).cost(usage_of(settings, 200_000_000))
     assert charge.total * 3_000_000 == Decimal("4.35")
 
 
@@ -128,7 +129,7 @@ def test_function_compute_equals_integer_arithmetic(
     busy_ns: int, memory_mb: int, vcpu_milli: int
 ) -> None:
     settings = settings_for("fc", memory_mb=memory_mb, vcpu_milli=vcpu_milli)
-    charge = Meter(BOOK, settings).cost(usage_of(settings, busy_ns))
+    charge = meter_of(BOOK, settings).cost(usage_of(settings, busy_ns))
     ms = (busy_ns + 999_999) // 1_000_000
     # CU in units of 1 / (10,000 * 1000 * 1000 * 1024): 75 per 10,000 calls, 1 per vCPU-s
     # (milli-vCPU * ms / 1e6), 0.15 per GB-s (MB * ms / 1,024,000).
@@ -143,7 +144,7 @@ def test_function_compute_equals_integer_arithmetic(
 
 def test_function_compute_shares_are_not_rounded_when_instances_are_shared() -> None:
     settings = settings_for("fc", memory_mb=1024, vcpu_milli=1000, concurrency=8)
-    meter = Meter(BOOK, settings)
+    meter = meter_of(BOOK, settings)
     parts = [meter.cost(usage_of(settings, ns)).total for ns in (300_000, 700_000)]
     whole = meter.cost(usage_of(settings, 1_000_000)).total
     request = meter.cost(usage_of(settings, 0)).total
@@ -154,20 +155,20 @@ def test_knative_splits_a_node_hour_between_vcpu_and_memory() -> None:
     # A pod as large as the node, for an hour: c7i.xlarge, 4 vCPU and 8 GB, costs 0.1785 USD. The
     # book's rates are rounded to 1e-15 per second, so an hour is right to 1e-10.
     settings = settings_for("knative", memory_mb=8 * 1024, vcpu_milli=4000)
-    charge = Meter(BOOK, settings).cost(usage_of(settings, 3600 * 10**9))
+    charge = meter_of(BOOK, settings).cost(usage_of(settings, 3600 * 10**9))
     assert abs(charge.total - Decimal("0.1785")) < Decimal("1e-10")
 
 
 def test_a_spot_node_has_its_own_rows() -> None:
     settings = settings_for("knative", memory_mb=8 * 1024, vcpu_milli=4000, node="c7g.xlarge.spot")
-    charge = Meter(BOOK, settings).cost(usage_of(settings, 3600 * 10**9))
+    charge = meter_of(BOOK, settings).cost(usage_of(settings, 3600 * 10**9))
     assert abs(charge.total - Decimal("0.08")) < Decimal("1e-10")
 
 
 @pytest.mark.parametrize("platform", ["lambda", "fc", "knative"])
 def test_every_line_multiplies_and_the_lines_add_up(platform: str) -> None:
     settings = settings_for(platform, disk_mb=10_240)
-    charge = Meter(BOOK, settings).cost(usage_of(settings, 123_456_789)).as_json()
+    charge = meter_of(BOOK, settings).cost(usage_of(settings, 123_456_789)).as_json()
     lines = charge["lines"]
     assert isinstance(lines, list)
     for line in lines:
@@ -178,18 +179,19 @@ def test_every_line_multiplies_and_the_lines_add_up(platform: str) -> None:
 
 def test_a_plan_marks_up_in_a_line_of_its_own() -> None:
     settings = settings_for("lambda")
-    cost = Meter(BOOK, settings).cost(usage_of(settings, 1_000_000))
-    price = Plan(Decimal("1.25")).price(cost)
+    usage = usage_of(settings, 1_000_000)
+    cost = meter_of(BOOK, settings).cost(usage)
+    price = Plan(markup=Decimal("1.25")).price(cost, usage)
     assert price.total == cost.total * Decimal("1.25")
     assert price.lines[-1].rule == "plan.markup"
-    assert Plan().price(cost) is cost
+    assert Plan().price(cost, usage) is cost
 
 
 def test_a_region_without_a_price_refuses_to_start() -> None:
     with pytest.raises(PriceMissing, match=r"cn-north-1.*it has .*us-east-1.*FARTHING_REGION"):
-        Meter(BOOK, settings_for("lambda", region="cn-north-1"))
+        meter_of(BOOK, settings_for("lambda", region="cn-north-1"))
 
 
 def test_an_unknown_node_refuses_to_start() -> None:
     with pytest.raises(PriceMissing, match=r"knative\.vcpu\.abacus"):
-        Meter(BOOK, settings_for("knative", node="abacus"))
+        meter_of(BOOK, settings_for("knative", node="abacus"))

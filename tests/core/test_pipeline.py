@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from farthing.billing.meter import HOUSE, Meter, Plan
+from farthing.billing.meter import HOUSE, meter_of
+from farthing.billing.plans import Plan
 from farthing.billing.prices import read_price_book
 from farthing.billing.shares import SharedTime
 from farthing.serving.contracts.classify import Classify
@@ -32,7 +33,7 @@ class Bench:
         self.model = LetterModel()
         embedder = LetterModel("letter-vectors", "embed")
         models = {"classify": [self.model], "embed": [embedder]}
-        meter = Meter(read_price_book(), self.settings)
+        meter = meter_of(read_price_book(), self.settings)
         self.pipeline = Pipeline(self.settings, models, meter, SharedTime(), plan)
 
     def classify(self, payload: object, timeout_ms: int = 10_000) -> Outcome:
@@ -220,7 +221,7 @@ def test_a_refused_first_invocation_books_the_start_to_the_house() -> None:
 
 
 def test_a_plan_changes_the_price_and_never_the_cost() -> None:
-    outcome = Bench(plan=Plan(Decimal(2))).classify({"inputs": "banana"})
+    outcome = Bench(plan=Plan(markup=Decimal(2))).classify({"inputs": "banana"})
     assert outcome.price.total == 2 * outcome.cost.total
     assert outcome.body["charge"]["total"] == outcome.headers["X-Farthing-Cost-USD"]
 

@@ -1,6 +1,9 @@
 """Everything that Farthing raises on purpose.
 
     FarthingError
+    ├── LedgerError                the ledger cannot do what an operator asked
+    │   ├── StoreUnavailable
+    │   └── LedgerMissing
     ├── StartupError               refuses to start; the operator reads it
     │   ├── SettingsError
     │   ├── PriceMissing
@@ -10,6 +13,8 @@
     └── Refusal                    refuses one invocation; the caller reads it, nothing is charged
         ├── MalformedBody          400
         ├── Unauthorized           401
+        ├── BudgetSpent            402
+        ├── Forbidden              403
         ├── UnknownRoute           404
         ├── UnknownModel           404
         ├── MethodNotAllowed       405
@@ -18,8 +23,10 @@
         ├── AnswerTooLarge         413
         ├── UnsupportedMediaType   415
         ├── InvalidRequest         422
+        ├── RateExceeded           429
         ├── InternalFault          500
-        └── DeadlineTooNear        503
+        ├── DeadlineTooNear        503
+        └── BudgetUnknown          503
 
 Layers hang leaves of their own below these (the forge's missing data, say).
 
@@ -33,6 +40,18 @@ from typing import ClassVar
 
 class FarthingError(Exception):
     """The root: catch this to catch everything Farthing raises on purpose."""
+
+
+class LedgerError(FarthingError):
+    """The ledger cannot do what it was asked."""
+
+
+class StoreUnavailable(LedgerError):
+    """The ledger's store does not answer."""
+
+
+class LedgerMissing(LedgerError):
+    """There is no ledger at that address."""
 
 
 class StartupError(FarthingError):
@@ -91,6 +110,14 @@ class Unauthorized(Refusal):
     status, code, title = 401, "unauthorized", "A valid key is needed"
 
 
+class BudgetSpent(Refusal):
+    status, code, title = 402, "budget-spent", "The budget is spent"
+
+
+class Forbidden(Refusal):
+    status, code, title = 403, "forbidden", "The key does not reach this"
+
+
 class UnknownRoute(Refusal):
     status, code, title = 404, "unknown-route", "There is no such route"
 
@@ -123,9 +150,17 @@ class InvalidRequest(Refusal):
     status, code, title = 422, "invalid-request", "The request is not valid"
 
 
+class RateExceeded(Refusal):
+    status, code, title = 429, "rate-exceeded", "The key calls too often"
+
+
 class InternalFault(Refusal):
     status, code, title = 500, "internal-fault", "Farthing failed"
 
 
 class DeadlineTooNear(Refusal):
     status, code, title = 503, "deadline-too-near", "There is too little time left to answer"
+
+
+class BudgetUnknown(Refusal):
+    status, code, title = 503, "budget-unknown", "The budget cannot be asked"

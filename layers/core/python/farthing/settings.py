@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 PlatformName = Literal["lambda", "fc", "knative"]
 HostName = Literal["lambda", "fc", "knative", "local"]
 Access = Literal["platform", "keys", "local"]
+# Where each invocation's entry goes: a line of the platform's log, or a file beside the process
+# whose contents are sent to the ledger in groups.
+RecorderName = Literal["line", "spool", "none"]
 # How Lambda started the environment, as its runtime says; what init costs depends on it.
 Initialization = Literal[
     "on-demand", "provisioned-concurrency", "snap-start", "lambda-managed-instances"
 ]
 
 PREFIX = "FARTHING_"
+LISTS = {"model", "keys", "revoked"}
 MB = 1024 * 1024
 
 # AWS sells CPU with memory: 1,769 MB are one vCPU.
@@ -32,9 +36,19 @@ LAMBDA_MB_PER_VCPU = 1769
 # What a host is when nothing says otherwise. The body limits are the platforms' own: 6 MB for a
 # synchronous Lambda call, 32 MB for Function Compute; Knative has none, so ours stands in.
 DEFAULTS: dict[HostName, dict[str, object]] = {
-    "lambda": {"region": "us-east-1", "disk_mb": 512, "payload_max_bytes": 6 * MB},
-    "fc": {"region": "international", "disk_mb": 512, "payload_max_bytes": 32 * MB},
-    "knative": {"region": "us-east-1", "payload_max_bytes": 32 * MB},
+    "lambda": {
+        "region": "us-east-1",
+        "disk_mb": 512,
+        "payload_max_bytes": 6 * MB,
+        "recorder": "line",
+    },
+    "fc": {
+        "region": "international",
+        "disk_mb": 512,
+        "payload_max_bytes": 32 * MB,
+        "recorder": "line",
+    },
+    "knative": {"region": "us-east-1", "payload_max_bytes": 32 * MB, "recorder": "line"},
     "local": {"payload_max_bytes": 6 * MB},
 }
 
@@ -75,7 +89,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     access: Access = "platform"
     keys: tuple[str, ...] = ()
     tenant: str = "default"
+    revoked: tuple[str, ...] = ()
+    plan: str = ""
+    plans: str = ""
     initialization: Initialization = "on-demand"
+    function: str = "farthing"
+    ledger: str = ""
+    recorder: RecorderName = "none"
+    spool: Path = Path("/tmp/farthing-spool")  # noqa: S108 - the only writable path of an image
+    spool_max_mb: Positive = 64
+    budget_outage: Literal["closed", "open"] = "closed"
 
     @property
     def cores(self) -> int:
@@ -119,9 +142,12 @@ def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
         "arch", "arm64" if host_machine.machine() in {"aarch64", "arm64"} else "x86_64"
     )
     values.setdefault("models", str(_default_models()))
+    if values.get("ledger") and host in {"knative", "local"}:
+        values["recorder"] = "spool"
     if host == "local":
         for name, value in DEFAULTS[cast("HostName", values["platform"])].items():
-            values.setdefault(name, value)
+            if name != "recorder":
+                values.setdefault(name, value)
         values.setdefault("memory_mb", 1024)
         values.setdefault("access", "keys" if values.get("keys") else "local")
         values.setdefault("tenant", "local")
@@ -163,8 +189,10 @@ def _from_platform(host: HostName, environ: Mapping[str, str]) -> dict[str, obje
             "AWS_REGION": "region",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "memory_mb",
             "AWS_LAMBDA_INITIALIZATION_TYPE": "initialization",
+            "AWS_LAMBDA_FUNCTION_NAME": "function",
         },
-        "fc": {"FC_FUNCTION_MEMORY_SIZE": "memory_mb"},
+        "fc": {"FC_FUNCTION_MEMORY_SIZE": "memory_mb", "FC_FUNCTION_NAME": "function"},
+        "knative": {"K_SERVICE": "function"},
     }.get(host, {})
     found: dict[str, object] = {
         field: environ[variable] for variable, field in names.items() if variable in environ
@@ -177,7 +205,7 @@ def _from_variables(environ: Mapping[str, str]) -> dict[str, object]:
     for field in msgspec.structs.fields(Settings):
         text = environ.get(PREFIX + field.name.upper(), "")
         if text and field.name not in {"host", "platform"}:
-            found[field.name] = text.split(",") if field.name in {"model", "keys"} else text
+            found[field.name] = text.split(",") if field.name in LISTS else text
     return found
 
 

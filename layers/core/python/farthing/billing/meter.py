@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from farthing.billing.tariff import tariff_of
 from farthing.money import ZERO, multiply, plain, ratio, total
 from farthing.usage import NS_PER_MS, Usage
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from farthing.billing.prices import Price, PriceBook
+    from farthing.billing.tariff import Tariff
     from farthing.settings import Settings
 
 HOUSE = "house"
@@ -78,33 +80,17 @@ class Charge(msgspec.Struct, frozen=True):
         }
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """What a tenant pays for what the provider bills: the cost times `markup`."""
-
-    markup: Decimal = ONE
-
-    def price(self, cost: Charge) -> Charge:
-        """The tenant's price. At cost it is the cost, line by line."""
-        if self.markup == ONE:
-            return cost
-        margin = _line("plan.markup", cost.total, "USD", self.markup - ONE)
-        lines = (*cost.lines, margin)
-        return msgspec.structs.replace(
-            cost, lines=lines, total=total(line.amount for line in lines)
-        )
-
-
 class Meter:
     """Prices usage by one platform's rule; rates are looked up once, at start.
 
-    Raises `PriceMissing` where the book lacks a rate that the settings need.
+    Raises `PriceMissing` where the book lacks a rate that the tariff needs.
     """
 
-    def __init__(self, book: PriceBook, settings: Settings) -> None:
-        self._basis = settings.basis
+    def __init__(self, book: PriceBook, tariff: Tariff, basis: Basis) -> None:
+        self._basis = basis
         self._book = book.version
         rules = {"lambda": _lambda_rule, "fc": _fc_rule, "knative": _knative_rule}
-        self._rule = rules[settings.platform](book, settings)
+        self._rule = rules[tariff.platform](book, tariff)
 
     def cost(self, usage: Usage) -> Charge:
         """What the provider bills for an attempt of this usage."""
@@ -117,23 +103,27 @@ class Meter:
         return Charge((), ZERO, self._basis, self._book, 0)
 
 
+def meter_of(book: PriceBook, settings: Settings) -> Meter:
+    """The meter of a process with these settings."""
+    return Meter(book, tariff_of(settings), settings.basis)
+
+
 if TYPE_CHECKING:
     Rule = Callable[[Usage], tuple[int, list[Line]]]
 
 
-def _lambda_rule(book: PriceBook, settings: Settings) -> Rule:
-    if settings.initialization == "lambda-managed-instances":
-        return _managed_rule(book, settings)
-    provisioned = settings.initialization == "provisioned-concurrency"
+def _lambda_rule(book: PriceBook, tariff: Tariff) -> Rule:
+    if tariff.initialization == "lambda-managed-instances":
+        return _managed_rule(book, tariff)
+    provisioned = tariff.initialization == "provisioned-concurrency"
     variant = "provisioned_duration" if provisioned else "duration"
-    duration = book.price(f"lambda.{variant}.{settings.arch}", settings.region)
-    request = book.price("lambda.requests", settings.region)
-    storage = book.price("lambda.storage", settings.region)
+    duration = book.price(f"lambda.{variant}.{tariff.arch}", tariff.region)
+    request = book.price("lambda.requests", tariff.region)
+    storage = book.price("lambda.storage", tariff.region)
     request_line = _priced(request, ONE)
-    restored_gb = ratio(settings.memory_mb, MB_PER_GB)
     restore = (
-        _priced(book.price("lambda.snapstart.restore", settings.region), restored_gb)
-        if settings.initialization == "snap-start"
+        book.price("lambda.snapstart.restore", tariff.region)
+        if tariff.initialization == "snap-start"
         else None
     )
 
@@ -145,15 +135,15 @@ def _lambda_rule(book: PriceBook, settings: Settings) -> Rule:
             extra_mb = usage.disk_mb - FREE_DISK_MB
             lines.append(_priced(storage, ratio(billed_ms * extra_mb, MB_PER_GB * MS_PER_S)))
         if restore is not None and usage.restored:
-            lines.append(restore)
+            lines.append(_priced(restore, ratio(usage.memory_mb, MB_PER_GB)))
         return billed_ms, lines
 
     return rule
 
 
-def _managed_rule(book: PriceBook, settings: Settings) -> Rule:
-    request_line = _priced(book.price("lambda.requests", settings.region), ONE)
-    vcpu = book.price(f"lambda.managed_vcpu.{settings.node}", settings.region)
+def _managed_rule(book: PriceBook, tariff: Tariff) -> Rule:
+    request_line = _priced(book.price("lambda.requests", tariff.region), ONE)
+    vcpu = book.price(f"lambda.managed_vcpu.{tariff.node}", tariff.region)
 
     def rule(usage: Usage) -> tuple[int, list[Line]]:
         vcpu_s = ratio(usage.busy_ns * usage.vcpu_milli, NS_PER_S * 1000)
@@ -162,38 +152,40 @@ def _managed_rule(book: PriceBook, settings: Settings) -> Rule:
     return rule
 
 
-def _fc_rule(book: PriceBook, settings: Settings) -> Rule:
-    unit_rate = book.price("fc.cu", settings.region).rate
+def _fc_rule(book: PriceBook, tariff: Tariff) -> Rule:
+    unit_rate = book.price("fc.cu", tariff.region).rate
 
     def in_usd(name: str) -> tuple[str, str, Decimal]:
-        factor = book.price(f"fc.factor.{name}", settings.region)
+        factor = book.price(f"fc.factor.{name}", tariff.region)
         unit = factor.unit.removeprefix("CU per ")
         return f"fc.{name}", unit, multiply(factor.rate, unit_rate)
 
     invocation, vcpu, memory, disk = map(in_usd, ("invocation", "vcpu_active", "memory", "disk"))
-    whole_ms = settings.concurrency == 1
+    whole_ms = tariff.singly
 
     def rule(usage: Usage) -> tuple[int, list[Line]]:
         billed_ms = -(-usage.busy_ns // NS_PER_MS)
         billed_ns = billed_ms * NS_PER_MS if whole_ms else usage.busy_ns
         lines = [
-            _line(invocation[0], ONE, invocation[1], invocation[2]),
-            _line(vcpu[0], ratio(billed_ns * usage.vcpu_milli, NS_PER_S * 1000), *vcpu[1:]),
-            _line(memory[0], ratio(billed_ns * usage.memory_mb, NS_PER_S * MB_PER_GB), *memory[1:]),
+            line_of(invocation[0], ONE, invocation[1], invocation[2]),
+            line_of(vcpu[0], ratio(billed_ns * usage.vcpu_milli, NS_PER_S * 1000), *vcpu[1:]),
+            line_of(
+                memory[0], ratio(billed_ns * usage.memory_mb, NS_PER_S * MB_PER_GB), *memory[1:]
+            ),
         ]
         if usage.disk_mb > FREE_DISK_MB:
             extra_mb = usage.disk_mb - FREE_DISK_MB
             lines.append(
-                _line(disk[0], ratio(billed_ns * extra_mb, NS_PER_S * MB_PER_GB), *disk[1:])
+                line_of(disk[0], ratio(billed_ns * extra_mb, NS_PER_S * MB_PER_GB), *disk[1:])
             )
         return billed_ms, lines
 
     return rule
 
 
-def _knative_rule(book: PriceBook, settings: Settings) -> Rule:
-    vcpu = book.price(f"knative.vcpu.{settings.node}", settings.region)
-    memory = book.price(f"knative.memory.{settings.node}", settings.region)
+def _knative_rule(book: PriceBook, tariff: Tariff) -> Rule:
+    vcpu = book.price(f"knative.vcpu.{tariff.node}", tariff.region)
+    memory = book.price(f"knative.memory.{tariff.node}", tariff.region)
 
     def rule(usage: Usage) -> tuple[int, list[Line]]:
         return -(-usage.busy_ns // NS_PER_MS), [
@@ -205,8 +197,9 @@ def _knative_rule(book: PriceBook, settings: Settings) -> Rule:
 
 
 def _priced(price: Price, quantity: Decimal) -> Line:
-    return _line(price.rule, quantity, price.unit, price.rate)
+    return line_of(price.rule, quantity, price.unit, price.rate)
 
 
-def _line(rule: str, quantity: Decimal, unit: str, rate: Decimal) -> Line:
+def line_of(rule: str, quantity: Decimal, unit: str, rate: Decimal) -> Line:
+    """A line with its amount."""
     return Line(rule, quantity, unit, rate, multiply(quantity, rate))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from farthing.billing.meter import HOUSE, Charge, Plan
+from farthing.billing.meter import HOUSE, Charge
+from farthing.billing.plans import AT_COST, Plan
 from farthing.errors import InternalFault, Refusal, UnknownModel
 from farthing.money import plain
 from farthing.serving import limits
@@ -59,7 +60,7 @@ class Pipeline:
         self._models = models
         self._meter = meter
         self._shared = shared
-        self._plan = plan or Plan()
+        self._plan = plan or AT_COST
         self._first = threading.Lock()
         self._init_ns = 0
         self._restored = False
@@ -132,7 +133,7 @@ class Pipeline:
         body = contract.answer(request, answerer, rows)
         usage = self._usage(share, envelope, work.tokens, work.truncated)
         cost = self._meter.cost(usage)
-        price = self._plan.price(cost)
+        price = self._plan.price(cost, usage)
         body["usage"] = usage.as_json(cost.billed_ms)
         body["charge"] = price.as_json()
         timing = (

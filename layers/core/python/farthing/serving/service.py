@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farthing.billing.meter import Meter
+from farthing.billing.meter import meter_of
 from farthing.billing.prices import read_price_book
 from farthing.billing.shares import SharedTime
 from farthing.serving.keys import KeyRing
@@ -45,7 +45,7 @@ class Service:
             self.contracts.append(function.contract)
             load = getattr(import_module(function.loader_module), function.loader_name)
             models[function.contract.task] = load(function.contract.task, settings)
-        meter = Meter(read_price_book(), settings)
+        meter = meter_of(read_price_book(), settings)
         self.pipeline = Pipeline(settings, models, meter, SharedTime())
         self.platform = _platform(settings)
         self.is_ready = False

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from farthing.billing.meter import Meter
+from farthing.billing.meter import meter_of
 from farthing.billing.prices import read_price_book
 from farthing.errors import StartupError
 from farthing.money import total
@@ -117,7 +117,7 @@ def price_calls(
     needed_mb = ceil((peak_rss_mb or 0) * MEMORY_HEADROOM)
     settings = _settings(pricing, fitting_mb(pricing.memory_mb, needed_mb))
     book = read_price_book()
-    meter = Meter(book, settings)
+    meter = meter_of(book, settings)
     warm = [meter.cost(_usage(settings, threads, 0, busy_ns)) for busy_ns in one_text_ns]
     cold = None
     if start is not None:

@@ -1,0 +1,43 @@
+"""Which of the provider's rules and rates an attempt falls under."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from farthing.billing.prices import CURRENT
+
+# Resolved at run time by msgspec, which reads the annotations.
+from farthing.settings import Initialization, PlatformName
+
+if TYPE_CHECKING:
+    from farthing.settings import Settings
+
+
+class Tariff(msgspec.Struct, frozen=True):
+    """With an attempt's usage, all that its cost needs: the ledger keeps one for each entry.
+
+    `singly`: the instance takes one call at a time, and Function Compute bills whole milliseconds.
+    `node` matters on Knative and Managed Instances, `initialization` on Lambda.
+    """
+
+    platform: PlatformName
+    region: str
+    arch: str
+    initialization: Initialization = "on-demand"
+    node: str = ""
+    singly: bool = True
+    book: str = CURRENT
+
+
+def tariff_of(settings: Settings) -> Tariff:
+    """The tariff of every attempt of a process with these settings."""
+    return Tariff(
+        settings.platform,
+        settings.region,
+        settings.arch,
+        settings.initialization,
+        settings.node,
+        settings.concurrency == 1,
+    )

@@ -1,0 +1,1 @@
+"""Before the run: what will it cost, and how large should it be?"""

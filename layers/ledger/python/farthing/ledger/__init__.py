@@ -1,0 +1,1 @@
+"""Keeps the ledger: stores, receipts, settlement, statements."""
