@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 FORGE_VENV := .venv-forge
 SAM_VENV := .venv-sam
+LITELLM_VENV := .venv-litellm
 PORT ?= 8080
 PLATFORM ?= lambda
 
-.PHONY: setup serve test check bench bundles arm test-forge sam lock clean
+.PHONY: setup serve test check bench bundles arm test-forge sam litellm lock clean
 
 setup: $(VENV)/.ready ## everything but the forge, pinned and checked by hash
 $(VENV)/.ready: requirements.lock pyproject.toml
@@ -57,6 +58,13 @@ $(SAM_VENV)/.ready:
 	$(SAM_VENV)/bin/pip install --quiet aws-sam-cli==1.170.0
 	touch $@
 
+# LiteLLM pins an older openai than the one that users have; its proxy is tested from outside.
+litellm: $(LITELLM_VENV)/.ready
+$(LITELLM_VENV)/.ready:
+	$(PYTHON) -m venv $(LITELLM_VENV)
+	$(LITELLM_VENV)/bin/pip install --quiet 'litellm[proxy]==1.106.2'
+	touch $@
+
 # Each layer's own wheels, for images and zips: what the lock says, less what lower layers bring.
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
@@ -64,16 +72,18 @@ WHEELS := $(COMPILE) --constraint requirements.lock --override layers/unused-whe
 CORE := layers/core/python/requirements.txt
 lock: setup ## resolve the pinned requirements again
 	$(VENV)/bin/pip install --quiet uv
-	$(COMPILE) --upgrade --extra core --extra inference --extra server --extra deployment \
-		--extra cli --group dev pyproject.toml --output-file requirements.lock
+	$(COMPILE) --upgrade --extra core --extra inference --extra server --extra ledger \
+		--extra reports --extra deployment --extra cli --group dev pyproject.toml --output-file requirements.lock
 	$(WHEELS) --extra core pyproject.toml --output-file $(CORE)
 	omit=$$(sed -n 's/==.*//p' $(CORE) | sed 's/^/--no-emit-package /'); \
 	$(WHEELS) $$omit --extra inference pyproject.toml \
 		--output-file layers/inference/python/requirements.txt; \
+	$(WHEELS) $$omit --extra ledger pyproject.toml \
+		--output-file layers/ledger/python/requirements.txt; \
 	$(WHEELS) $$omit --extra server pyproject.toml --output-file infra/docker/requirements-http.txt
 	echo awslambdaric | $(WHEELS) - --output-file infra/docker/requirements-lambda.txt
 	echo cyclonedx-bom | $(COMPILE) - --output-file infra/docker/requirements-sbom.txt
 
 clean:
-	rm -rf $(VENV) $(FORGE_VENV) $(SAM_VENV) .aws-sam .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) $(FORGE_VENV) $(SAM_VENV) $(LITELLM_VENV) .aws-sam .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

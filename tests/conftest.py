@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.functions.server import ROOT, Server, farthing, free_port
+from tests.ledger import postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +37,16 @@ def moto_server() -> Iterator[str]:
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A real PostgreSQL on loopback. Its users make databases of their own in it."""
+    binaries = postgresql.binaries()
+    if binaries is None:
+        pytest.skip("NO POSTGRESQL: install the package `postgresql` to run what needs one")
+    with postgresql.running(binaries) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +92,12 @@ def _starter(models_dir: Path, folder: Path, stack: ExitStack) -> Serve:
         port = free_port()
         server = Server(
             [part.replace("{port}", str(port)) for part in command],
-            {"FARTHING_MODELS": str(models_dir), "PORT": str(port), **(environ or {})},
+            {
+                "FARTHING_MODELS": str(models_dir),
+                "PORT": str(port),
+                "XDG_STATE_HOME": str(folder / str(port)),
+                **(environ or {}),
+            },
             port,
             folder / f"{port}.log",
         )

@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from decimal import Decimal
 
 import msgspec
 import numpy as np
 import pytest
 
 from farthing.billing.meter import HOUSE, meter_of
-from farthing.billing.plans import Plan
 from farthing.billing.prices import read_price_book
 from farthing.billing.shares import SharedTime
+from farthing.serving.accounts import Accounts
 from farthing.serving.contracts.classify import Classify
 from farthing.serving.contracts.embeddings import Embeddings
 from farthing.serving.envelope import Envelope, deadline_after
@@ -28,13 +27,14 @@ CLASSIFY, EMBED = Classify(), Embeddings()
 class Bench:
     """A pipeline with its model within reach."""
 
-    def __init__(self, plan: Plan | None = None, **overrides: object) -> None:
+    def __init__(self, **overrides: object) -> None:
         self.settings = read_settings({}, memory_mb=1024, arch="x86_64", **overrides)
         self.model = LetterModel()
         embedder = LetterModel("letter-vectors", "embed")
         models = {"classify": [self.model], "embed": [embedder]}
         meter = meter_of(read_price_book(), self.settings)
-        self.pipeline = Pipeline(self.settings, models, meter, SharedTime(), plan)
+        self.accounts = Accounts(self.settings)
+        self.pipeline = Pipeline(self.settings, models, meter, SharedTime(), self.accounts)
 
     def classify(self, payload: object, timeout_ms: int = 10_000) -> Outcome:
         return self._invoke(CLASSIFY, payload, timeout_ms)
@@ -221,7 +221,9 @@ def test_a_refused_first_invocation_books_the_start_to_the_house() -> None:
 
 
 def test_a_plan_changes_the_price_and_never_the_cost() -> None:
-    outcome = Bench(plan=Plan(markup=Decimal(2))).classify({"inputs": "banana"})
+    outcome = Bench(plans='[{"name": "double", "markup": "2"}]', plan="double").classify(
+        {"inputs": "banana"}
+    )
     assert outcome.price.total == 2 * outcome.cost.total
     assert outcome.body["charge"]["total"] == outcome.headers["X-Farthing-Cost-USD"]
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from farthing.serving.entry import Entry
-from farthing.serving.keys import new_key
+from farthing.serving.keys import KeyRing, new_claims, new_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-KEY, KEY_ENTRY = new_key("acme")
+KEY_ENTRY = new_entry()
+KEY = KeyRing([KEY_ENTRY]).sign(new_claims("acme", 3600))
 FORMATS = ["apigateway-http-v2", "function-url", "alb"]
 
 

@@ -85,19 +85,26 @@ class Refusal(FarthingError):
     code: ClassVar[str]
     title: ClassVar[str]
 
-    def __init__(self, detail: str, **headers: str) -> None:
+    def __init__(
+        self, detail: str, members: dict[str, object] | None = None, **headers: str
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.members = members or {}
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def problem(self) -> dict[str, object]:
-        """The problem document of RFC 9457; its member `error` is where OpenAI clients look."""
+        """The problem document of RFC 9457; its member `error` is where OpenAI clients look.
+
+        `members` are the refusal's own, for programs that act on it: what is left, say.
+        """
         kind = f"urn:farthing:problem:{self.code}"
         return {
             "type": kind,
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
+            **self.members,
             "error": {"message": self.detail, "type": kind, "code": self.code},
         }
 

@@ -48,7 +48,13 @@ DEFAULTS: dict[HostName, dict[str, object]] = {
         "payload_max_bytes": 32 * MB,
         "recorder": "line",
     },
-    "knative": {"region": "us-east-1", "payload_max_bytes": 32 * MB, "recorder": "line"},
+    "knative": {
+        "region": "us-east-1",
+        "payload_max_bytes": 32 * MB,
+        "recorder": "line",
+        # A pod is paid for as long as it lives.
+        "idle": "billed",
+    },
     "local": {"payload_max_bytes": 6 * MB},
 }
 
@@ -98,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     recorder: RecorderName = "none"
     spool: Path = Path("/tmp/farthing-spool")  # noqa: S108 - the only writable path of an image
     spool_max_mb: Positive = 64
+    idle: Literal["billed", "free"] = "free"
     budget_outage: Literal["closed", "open"] = "closed"
 
     @property
@@ -146,7 +153,7 @@ def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
         values["recorder"] = "spool"
     if host == "local":
         for name, value in DEFAULTS[cast("HostName", values["platform"])].items():
-            if name != "recorder":
+            if name not in {"recorder", "idle"}:
                 values.setdefault(name, value)
         values.setdefault("memory_mb", 1024)
         values.setdefault("access", "keys" if values.get("keys") else "local")
@@ -238,7 +245,7 @@ def _checked(values: dict[str, object]) -> Settings:
     if settings.access == "keys" and not settings.keys:
         raise SettingsError(
             "FARTHING_ACCESS is keys, but FARTHING_KEYS is empty, so nobody could call. "
-            "Set FARTHING_KEYS to tenant=sha256 pairs (`farthing key` makes one)."
+            "Set FARTHING_KEYS to what `farthing keys init` prints."
         )
     if settings.access == "local" and settings.host != "local":
         raise SettingsError(

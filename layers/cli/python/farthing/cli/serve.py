@@ -10,12 +10,15 @@ from typing import Annotated
 import typer
 
 from farthing.cli.options import (
+    Ledger,
     MemoryMb,
     Model,
     Models,
     Platform,
     PricedAs,
     VcpuMilli,
+    default_ledger_file,
+    ledger_address,
     local_settings,
 )
 from farthing.errors import SettingsError
@@ -38,11 +41,13 @@ def serve(
         int | None,
         typer.Option(min=1, show_default=False, help=r"Texts computed at once. \[default: cores]"),
     ] = None,
+    ledger: Ledger = None,
 ) -> None:
     """Serve every function over HTTP until stopped; prices are simulated.
 
     Answers are those of the deployed function; the charge is what the call would cost on
-    [b]--platform[/b]. On loopback no key is needed; any other address needs FARTHING_KEYS.
+    [b]--platform[/b]. Every call is kept in the ledger: `farthing bill usage --tenant local`
+    shows them. On loopback no key is needed; any other address needs FARTHING_KEYS.
     """
     import uvicorn
     from rich.console import Console
@@ -57,11 +62,13 @@ def serve(
         memory_mb=memory_mb,
         vcpu_milli=vcpu_milli,
         workers=workers,
+        ledger=ledger_address(ledger),
+        spool=str(default_ledger_file().parent / "spool"),
     )
     if settings.access != "keys" and not _is_loopback(host):
         raise SettingsError(
             f"{host} can be reached from outside and FARTHING_KEYS is empty, so anyone could "
-            "call. Listen on 127.0.0.1, or set FARTHING_KEYS (`farthing key TENANT` makes one)."
+            "call. Listen on 127.0.0.1, or set FARTHING_KEYS (`farthing keys init` makes one)."
         )
     logging.basicConfig(level=logging.WARNING)
     # The port is taken first: a model is not worth loading for an address already in use.

@@ -7,8 +7,9 @@ The rules are the providers' own:
   price, so no invocation carries it; under SnapStart the first one carries its restore. On Managed
   Instances an invocation has its share of the instance: the vCPU-seconds that one process gets.
 - Function Compute 3.0 converts invocations, vCPU-seconds, GB-seconds and disk above 512 MB into
-  compute units (CU). Alone on its instance, an invocation is billed in whole milliseconds.
-- Knative is a node's price: vCPU-seconds and GB-seconds of what the pod requests.
+  compute units (CU). Alone on its instance, an invocation is billed in whole milliseconds. While a
+  minimum instance idles, its vCPU counts for nothing, its memory and disk as ever.
+- Knative is a node's price: vCPU-seconds and GB-seconds of what the pod requests, idle or not.
 
 `measured` charges use the first tier and no free tier; a later settlement adds the difference.
 """
@@ -20,25 +21,39 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from farthing.billing.quantities import (
+    MB_NS_PER_GB_S,
+    MB_PER_GB,
+    VCPU_MILLI_NS_PER_VCPU_S,
+    billed_ms,
+    count_idle,
+    counter_of,
+)
 from farthing.billing.tariff import tariff_of
 from farthing.money import ZERO, multiply, plain, ratio, total
-from farthing.usage import NS_PER_MS, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-    from farthing.billing.prices import Price, PriceBook
+    from farthing.billing.prices import PriceBook
+    from farthing.billing.quantities import Quantities
     from farthing.billing.tariff import Tariff
     from farthing.settings import Settings
+    from farthing.usage import Usage
 
 HOUSE = "house"
-FREE_DISK_MB = 512
-MB_PER_GB = 1024
-MS_PER_S = 1000
-NS_PER_S = 1_000_000_000
 
 Basis = Literal["measured", "settled", "quoted", "simulated"]
-ONE = Decimal(1)
+
+# How many of a quantity's whole numbers make one of the unit that a rate is for.
+PER_UNIT = {
+    "requests": 1,
+    "vcpu_milli_ns": VCPU_MILLI_NS_PER_VCPU_S,
+    "vcpu_idle_milli_ns": VCPU_MILLI_NS_PER_VCPU_S,
+    "memory_mb_ns": MB_NS_PER_GB_S,
+    "disk_mb_ns": MB_NS_PER_GB_S,
+    "restored_mb": MB_PER_GB,
+}
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -80,6 +95,15 @@ class Charge(msgspec.Struct, frozen=True):
         }
 
 
+class Rate(msgspec.Struct, frozen=True):
+    """What a unit of one of the `Quantities` costs, in US dollars."""
+
+    field: str
+    rule: str
+    unit: str
+    usd: Decimal
+
+
 class Meter:
     """Prices usage by one platform's rule; rates are looked up once, at start.
 
@@ -89,18 +113,45 @@ class Meter:
     def __init__(self, book: PriceBook, tariff: Tariff, basis: Basis) -> None:
         self._basis = basis
         self._book = book.version
-        rules = {"lambda": _lambda_rule, "fc": _fc_rule, "knative": _knative_rule}
-        self._rule = rules[tariff.platform](book, tariff)
+        self._tariff = tariff
+        self._count = counter_of(tariff)
+        self._rates = tuple(
+            (rate.field, PER_UNIT[rate.field], rate.rule, rate.unit, rate.usd)
+            for rate in _rates(book, tariff)
+        )
 
     def cost(self, usage: Usage) -> Charge:
         """What the provider bills for an attempt of this usage."""
-        billed_ms, lines = self._rule(usage)
-        amount = total(line.amount for line in lines)
-        return Charge(tuple(lines), amount, self._basis, self._book, billed_ms)
+        return self._charge(self._count(usage), billed_ms(self._tariff, usage))
+
+    def idle_cost(self, usage: Usage) -> Charge:
+        """What the provider bills for an instance that served nobody for `busy_ns`."""
+        return self._charge(count_idle(self._tariff, usage), 0)
+
+    def quantities(self, usage: Usage) -> Quantities:
+        """What `cost` multiplies by rates: add them up, and `lines` costs the sum."""
+        return self._count(usage)
+
+    def idle_quantities(self, usage: Usage) -> Quantities:
+        """What `idle_cost` multiplies by rates."""
+        return count_idle(self._tariff, usage)
+
+    def lines(self, quantities: Quantities) -> list[Line]:
+        """A line for each quantity that is not 0."""
+        return [
+            line_of(rule, ratio(amount, per), unit, usd)
+            for field, per, rule, unit, usd in self._rates
+            if (amount := getattr(quantities, field))
+        ]
 
     def nothing(self) -> Charge:
         """The price of a refusal: no lines, 0."""
         return Charge((), ZERO, self._basis, self._book, 0)
+
+    def _charge(self, quantities: Quantities, billed_ms: int) -> Charge:
+        lines = tuple(self.lines(quantities))
+        amount = total(line.amount for line in lines)
+        return Charge(lines, amount, self._basis, self._book, billed_ms)
 
 
 def meter_of(book: PriceBook, settings: Settings) -> Meter:
@@ -108,98 +159,52 @@ def meter_of(book: PriceBook, settings: Settings) -> Meter:
     return Meter(book, tariff_of(settings), settings.basis)
 
 
-if TYPE_CHECKING:
-    Rule = Callable[[Usage], tuple[int, list[Line]]]
-
-
-def _lambda_rule(book: PriceBook, tariff: Tariff) -> Rule:
-    if tariff.initialization == "lambda-managed-instances":
-        return _managed_rule(book, tariff)
-    provisioned = tariff.initialization == "provisioned-concurrency"
-    variant = "provisioned_duration" if provisioned else "duration"
-    duration = book.price(f"lambda.{variant}.{tariff.arch}", tariff.region)
-    request = book.price("lambda.requests", tariff.region)
-    storage = book.price("lambda.storage", tariff.region)
-    request_line = _priced(request, ONE)
-    restore = (
-        book.price("lambda.snapstart.restore", tariff.region)
-        if tariff.initialization == "snap-start"
-        else None
-    )
-
-    def rule(usage: Usage) -> tuple[int, list[Line]]:
-        billed_ms = -(-(usage.busy_ns + usage.init_ns) // NS_PER_MS)
-        gb_s = ratio(billed_ms * usage.memory_mb, MB_PER_GB * MS_PER_S)
-        lines = [request_line, _priced(duration, gb_s)]
-        if usage.disk_mb > FREE_DISK_MB:
-            extra_mb = usage.disk_mb - FREE_DISK_MB
-            lines.append(_priced(storage, ratio(billed_ms * extra_mb, MB_PER_GB * MS_PER_S)))
-        if restore is not None and usage.restored:
-            lines.append(_priced(restore, ratio(usage.memory_mb, MB_PER_GB)))
-        return billed_ms, lines
-
-    return rule
-
-
-def _managed_rule(book: PriceBook, tariff: Tariff) -> Rule:
-    request_line = _priced(book.price("lambda.requests", tariff.region), ONE)
-    vcpu = book.price(f"lambda.managed_vcpu.{tariff.node}", tariff.region)
-
-    def rule(usage: Usage) -> tuple[int, list[Line]]:
-        vcpu_s = ratio(usage.busy_ns * usage.vcpu_milli, NS_PER_S * 1000)
-        return -(-usage.busy_ns // NS_PER_MS), [request_line, _priced(vcpu, vcpu_s)]
-
-    return rule
-
-
-def _fc_rule(book: PriceBook, tariff: Tariff) -> Rule:
-    unit_rate = book.price("fc.cu", tariff.region).rate
-
-    def in_usd(name: str) -> tuple[str, str, Decimal]:
-        factor = book.price(f"fc.factor.{name}", tariff.region)
-        unit = factor.unit.removeprefix("CU per ")
-        return f"fc.{name}", unit, multiply(factor.rate, unit_rate)
-
-    invocation, vcpu, memory, disk = map(in_usd, ("invocation", "vcpu_active", "memory", "disk"))
-    whole_ms = tariff.singly
-
-    def rule(usage: Usage) -> tuple[int, list[Line]]:
-        billed_ms = -(-usage.busy_ns // NS_PER_MS)
-        billed_ns = billed_ms * NS_PER_MS if whole_ms else usage.busy_ns
-        lines = [
-            line_of(invocation[0], ONE, invocation[1], invocation[2]),
-            line_of(vcpu[0], ratio(billed_ns * usage.vcpu_milli, NS_PER_S * 1000), *vcpu[1:]),
-            line_of(
-                memory[0], ratio(billed_ns * usage.memory_mb, NS_PER_S * MB_PER_GB), *memory[1:]
-            ),
-        ]
-        if usage.disk_mb > FREE_DISK_MB:
-            extra_mb = usage.disk_mb - FREE_DISK_MB
-            lines.append(
-                line_of(disk[0], ratio(billed_ns * extra_mb, NS_PER_S * MB_PER_GB), *disk[1:])
-            )
-        return billed_ms, lines
-
-    return rule
-
-
-def _knative_rule(book: PriceBook, tariff: Tariff) -> Rule:
-    vcpu = book.price(f"knative.vcpu.{tariff.node}", tariff.region)
-    memory = book.price(f"knative.memory.{tariff.node}", tariff.region)
-
-    def rule(usage: Usage) -> tuple[int, list[Line]]:
-        return -(-usage.busy_ns // NS_PER_MS), [
-            _priced(vcpu, ratio(usage.busy_ns * usage.vcpu_milli, NS_PER_S * 1000)),
-            _priced(memory, ratio(usage.busy_ns * usage.memory_mb, NS_PER_S * MB_PER_GB)),
-        ]
-
-    return rule
-
-
-def _priced(price: Price, quantity: Decimal) -> Line:
-    return line_of(price.rule, quantity, price.unit, price.rate)
-
-
 def line_of(rule: str, quantity: Decimal, unit: str, rate: Decimal) -> Line:
     """A line with its amount."""
     return Line(rule, quantity, unit, rate, multiply(quantity, rate))
+
+
+def _rates(book: PriceBook, tariff: Tariff) -> Iterator[Rate]:
+    if tariff.platform == "fc":
+        yield from _fc_rates(book, tariff)
+        return
+    for field, rule in _rules(tariff).items():
+        row = book.price(rule, tariff.region)
+        yield Rate(field, rule, row.unit, row.rate)
+
+
+def _rules(tariff: Tariff) -> dict[str, str]:
+    """Which row of the book prices which quantity, on platforms that bill in dollars."""
+    if tariff.platform == "knative":
+        return {
+            "vcpu_milli_ns": f"knative.vcpu.{tariff.node}",
+            "memory_mb_ns": f"knative.memory.{tariff.node}",
+        }
+    rules = {"requests": "lambda.requests"}
+    if tariff.initialization == "lambda-managed-instances":
+        return rules | {"vcpu_milli_ns": f"lambda.managed_vcpu.{tariff.node}"}
+    is_provisioned = tariff.initialization == "provisioned-concurrency"
+    variant = "provisioned_duration" if is_provisioned else "duration"
+    rules |= {
+        "memory_mb_ns": f"lambda.{variant}.{tariff.arch}",
+        "disk_mb_ns": "lambda.storage",
+    }
+    if tariff.initialization == "snap-start":
+        rules["restored_mb"] = "lambda.snapstart.restore"
+    return rules
+
+
+def _fc_rates(book: PriceBook, tariff: Tariff) -> Iterator[Rate]:
+    """Compute units per unit, times the price of a compute unit."""
+    unit_usd = book.price("fc.cu", tariff.region).rate
+    factors = {
+        "requests": "invocation",
+        "vcpu_milli_ns": "vcpu_active",
+        "vcpu_idle_milli_ns": "vcpu_idle",
+        "memory_mb_ns": "memory",
+        "disk_mb_ns": "disk",
+    }
+    for field, name in factors.items():
+        factor = book.price(f"fc.factor.{name}", tariff.region)
+        unit = factor.unit.removeprefix("CU per ")
+        yield Rate(field, f"fc.{name}", unit, multiply(factor.rate, unit_usd))

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from farthing.billing.meter import line_of
-from farthing.money import ZERO, ratio, total
+from farthing.billing.tenants import PICO_PER_USD
+from farthing.errors import SettingsError
+from farthing.money import EXACT, ZERO, ratio, total
 
 if TYPE_CHECKING:
-    from farthing.billing.meter import Charge
+    from collections.abc import Mapping
+
+    from farthing.billing.meter import Charge, Line
     from farthing.usage import Usage
 
 ONE = Decimal(1)
+MINUS_ONE = Decimal(-1)
 TOKENS_PER_MILLION = 1_000_000
-Money = Annotated[Decimal, msgspec.Meta(ge=0)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
+ID_HEX = 8
+# What 60 digits hold with a month's usage beside it; nobody asks for more by intention.
+TERM_MAX = 1_000_000
+TERM_DECIMALS_MAX = 9
+COUNT_MAX = 10**15
+Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
 
 
 class Volume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From this many tokens of a month on, tokens beyond are discounted by this share of 1."""
 
     over_tokens: Count
-    discount: Annotated[Decimal, msgspec.Meta(ge=0, le=1)]
+    discount: Decimal
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -33,16 +44,32 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     With `usd_per_call` or `usd_per_million_tokens` the plan has prices of its own, which no
     neighbour and no slow machine can change, and `markup` must stay 1. What depends on the month
     (`free_calls`, `free_tokens`, `volumes`) is no part of an answer's price: the invoice credits
-    it.
+    it. Only tokens that have a price can be free or discounted.
+
+    Raises `SettingsError` naming the plan and the field that cannot be meant.
     """
 
-    name: str = "at-cost"
-    markup: Money = ONE
-    usd_per_call: Money = ZERO
-    usd_per_million_tokens: Money = ZERO
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}\Z")] = "at-cost"
+    markup: Decimal = ONE
+    usd_per_call: Decimal = ZERO
+    usd_per_million_tokens: Decimal = ZERO
     free_calls: Count = 0
     free_tokens: Count = 0
     volumes: tuple[Volume, ...] = ()
+
+    def __post_init__(self) -> None:
+        for field in ("markup", "usd_per_call", "usd_per_million_tokens"):
+            self._check(field, getattr(self, field), TERM_MAX)
+        for volume in self.volumes:
+            self._check("volumes.discount", volume.discount, 1)
+        over = [volume.over_tokens for volume in self.volumes]
+        if over != sorted(set(over)):
+            self._refuse("volumes.over_tokens", "does not rise from one volume to the next")
+        if self.has_own_prices and self.markup != ONE:
+            self._refuse("markup", "is beside prices of the plan's own; it must be 1 there")
+        if (self.free_tokens or self.volumes) and not self.usd_per_million_tokens:
+            field = "free_tokens" if self.free_tokens else "volumes"
+            self._refuse(field, "is about tokens, which usd_per_million_tokens gives no price")
 
     @property
     def has_own_prices(self) -> bool:
@@ -50,24 +77,116 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     def price(self, cost: Charge, usage: Usage) -> Charge:
         """The tenant's price of one answer, before what its month may credit."""
-        if self.has_own_prices:
-            lines = [
-                line_of("plan.calls", ONE, "call", self.usd_per_call),
-                line_of(
-                    "plan.tokens",
-                    ratio(usage.prompt_tokens, TOKENS_PER_MILLION),
-                    "million tokens",
-                    self.usd_per_million_tokens,
-                ),
-            ]
-        elif self.markup == ONE:
+        lines = self.lines(cost.lines, 1, usage.prompt_tokens)
+        if lines is cost.lines:
             return cost
-        else:
-            margin = line_of("plan.markup", cost.total, "USD", self.markup - ONE)
-            lines = [*cost.lines, margin]
         return msgspec.structs.replace(
-            cost, lines=tuple(lines), total=total(line.amount for line in lines)
+            cost, lines=lines, total=total(line.amount for line in lines)
         )
+
+    def lines(self, cost: tuple[Line, ...], calls: int, tokens: int) -> tuple[Line, ...]:
+        """The price of so many answers that cost so much: that of a sum is the sum of prices."""
+        if not self.has_own_prices:
+            if self.markup == ONE:
+                return cost
+            margin = EXACT.subtract(self.markup, ONE)
+            costed = total(line.amount for line in cost)
+            return (*cost, line_of("plan.markup", costed, "USD", margin))
+        lines = []
+        if self.usd_per_call:
+            lines.append(line_of("plan.calls", Decimal(calls), "call", self.usd_per_call))
+        if self.usd_per_million_tokens:
+            millions = ratio(tokens, TOKENS_PER_MILLION)
+            rate = self.usd_per_million_tokens
+            lines.append(line_of("plan.tokens", millions, "million tokens", rate))
+        return tuple(lines)
+
+    def _check(self, field: str, term: Decimal, most: int) -> None:
+        if not term.is_finite() or not 0 <= term <= most:
+            self._refuse(field, f"is not between 0 and {most}")
+        if int(term.as_tuple().exponent) < -TERM_DECIMALS_MAX:
+            self._refuse(field, f"has more than {TERM_DECIMALS_MAX} decimals")
+
+    def _refuse(self, field: str, why: str) -> None:
+        raise SettingsError(f"Plan {self.name}: {field} {why}. Correct it in FARTHING_PLANS.")
 
 
 AT_COST = Plan()
+
+
+def plan_id(plan: Plan) -> str:
+    """`name@` and 8 hex digits of its terms' SHA-256: what entries keep, so that a changed plan
+    does not change what was sold under the old one.
+
+    Terms at their default are left out: a term that plans learn later changes no older id.
+    """
+    terms = {
+        field.name: getattr(plan, field.name)
+        for field in msgspec.structs.fields(plan)
+        if getattr(plan, field.name) != field.default
+    }
+    canonical = msgspec.json.encode(terms, order="sorted")
+    return f"{plan.name}@{sha256(canonical).hexdigest()[:ID_HEX]}"
+
+
+def read_plans(text_or_path: str) -> dict[str, Plan]:
+    """Plans by id, in the order they are written: a JSON array, or the path of a file with one.
+
+    A name may come again with other terms: the last of a name is current, all are known.
+    Raises `SettingsError` where it is no such array.
+    """
+    if not text_or_path.strip():
+        return {}
+    if text_or_path.lstrip().startswith(("[", "{")):
+        raw = text_or_path.encode()
+    else:
+        try:
+            raw = Path(text_or_path).expanduser().read_bytes()
+        except OSError as error:
+            raise SettingsError(
+                f"FARTHING_PLANS names a file that cannot be read ({error.strerror}). Give the "
+                "path of a JSON file, or the JSON array itself."
+            ) from None
+    try:
+        plans = [_read(one) for one in msgspec.json.decode(raw, type=list[msgspec.Raw])]
+    except msgspec.DecodeError as error:
+        raise SettingsError(
+            f"FARTHING_PLANS is no JSON array of plans: {error}. Correct it there."
+        ) from None
+    return {plan_id(plan): plan for plan in plans}
+
+
+def _read(raw: msgspec.Raw) -> Plan:
+    try:
+        return msgspec.json.decode(raw, type=Plan)
+    except msgspec.ValidationError as error:
+        said = msgspec.json.decode(raw)
+        name = said.get("name", AT_COST.name) if isinstance(said, dict) else "?"
+        raise SettingsError(f"Plan {name}: {error}. Correct it in FARTHING_PLANS.") from None
+
+
+def current_plan(plans: Mapping[str, Plan], name: str) -> Plan:
+    """The plan of that name as it is sold now. Raises `SettingsError` where there is none."""
+    for plan in reversed(list(plans.values())):
+        if plan.name == name:
+            return plan
+    if name == AT_COST.name:
+        return AT_COST
+    known = ", ".join(sorted({plan.name for plan in plans.values()} | {AT_COST.name}))
+    raise SettingsError(
+        f"There is no plan {name!r}; there are {known}. Name one of those, or add it to "
+        "FARTHING_PLANS."
+    )
+
+
+def capped(price: Charge, most_pico: int) -> Charge:
+    """The price, at most so many millionths of a millionth of a dollar: a last line takes off
+    what the tenant's budget could not cover, and the house bears it.
+    """
+    over = EXACT.subtract(price.total, ratio(most_pico, PICO_PER_USD))
+    if over <= 0:
+        return price
+    cap = line_of("budget.cap", over, "USD", MINUS_ONE)
+    return msgspec.structs.replace(
+        price, lines=(*price.lines, cap), total=EXACT.add(price.total, cap.amount)
+    )

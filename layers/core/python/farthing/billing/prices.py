@@ -1,4 +1,8 @@
-"""The price book: dated, sourced list prices, shipped as data."""
+"""The price book: dated, sourced list prices, shipped as data.
+
+What prices one call is in a file of its own, since every start reads it. The file of the same date
+in `books/planning` has the rest: what is free each month, commitments, and what else could be used.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +26,18 @@ class Tier(msgspec.Struct, frozen=True):
 
 
 class Price(msgspec.Struct, frozen=True):
-    """One row: what a unit costs, where, and who says so."""
+    """One row: what a unit costs, where, and who says so.
+
+    In the currencies `CU` and `quantity` a rate is no money: how many compute units a unit is
+    worth, or how many units (or which share) a rule is about.
+    """
 
     rule: str
     provider: str
     regions: tuple[str, ...]
     unit: str
     tiers: tuple[Tier, ...]
-    currency: Literal["USD", "CU"]
+    currency: Literal["USD", "CNY", "CU", "quantity"]
     source: str
     as_of: str
     confidence: Literal["high", "medium", "low"]
@@ -63,13 +71,19 @@ class PriceBook(msgspec.Struct, frozen=True):
         )
 
 
-def read_price_book(version: str = CURRENT) -> PriceBook:
-    """The shipped book of that date."""
-    file = BOOKS / f"{version}.json"
+def read_price_book(version: str = CURRENT, *, planning: bool = False) -> PriceBook:
+    """The shipped book of that date; with `planning` also the rows that no single call needs."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=PriceBook)
+        book = _read(BOOKS / f"{version}.json")
+        if not planning:
+            return book
+        return PriceBook(version, book.rows + _read(BOOKS / "planning" / f"{version}.json").rows)
     except OSError:
         known = ", ".join(sorted(book.stem for book in BOOKS.glob("*.json")))
         raise PriceMissing(
             f"There is no price book {version}; shipped are {known}. Choose one of those."
         ) from None
+
+
+def _read(file: Path) -> PriceBook:
+    return msgspec.json.decode(file.read_bytes(), type=PriceBook)

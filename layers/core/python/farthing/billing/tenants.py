@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PICO_PER_USD = 1_000_000_000_000
 # 64-bit integers hold nine million dollars in millionths of a millionth.
 BUDGET_MAX_PICO = 1_000_000 * PICO_PER_USD
-TENANT_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+TENANT_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}\Z"
 
 Period = Literal["day", "month"]
 
@@ -25,12 +25,22 @@ class Budget(msgspec.Struct, frozen=True):
     limit_pico: Annotated[int, msgspec.Meta(ge=0, le=BUDGET_MAX_PICO)]
 
 
+class KeyFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a key that was made: enough to list and revoke it, not to use it."""
+
+    id: str
+    scope: str
+    expires_s: int
+    created_s: int
+
+
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     """Who is billed, by which plan, within which budgets; `revoked` are ids of its keys."""
 
     name: Annotated[str, msgspec.Meta(pattern=TENANT_NAME)]
     plan: str = ""
     budgets: tuple[Budget, ...] = ()
+    keys: tuple[KeyFacts, ...] = ()
     revoked: tuple[str, ...] = ()
 
 

@@ -14,6 +14,7 @@ from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 
 from farthing.serving.exchange import JSON, PROBLEM
+from farthing.serving.statements import GROUPS, USAGE_PATH
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -80,12 +81,15 @@ SCHEMAS: dict[str, dict[str, object]] = {
 
 REFUSALS = {
     400: "The body is not JSON",
-    401: "A key is needed",
+    401: "A key is needed, or the one sent is not valid any more",
+    402: "The tenant's budget is spent; `left_usd`, `resets_at` and Retry-After say when it is not",
+    403: "The key does not reach this",
     404: "No such model",
     413: "Body, input or answer too large",
     415: "Not JSON by its content type",
     422: "The request is not valid",
-    503: "Too little time left; see Retry-After",
+    429: "The key calls more often than it may; see Retry-After",
+    503: "Too little time left, or budgets cannot be asked; see Retry-After",
 }
 
 
@@ -100,6 +104,7 @@ def build_docs(service: Service) -> FastAPI:
     for contract in service.contracts:
         _document_contract(app, contract)
     _document_get(app, "/v1/models", "The models that are served, with accuracy and digest")
+    _document_usage(app)
     _document_get(app, "/healthz", "Whether the process is alive")
     _document_get(app, "/readyz", "Whether every model has made a real inference", 503)
     generated = app.openapi()
@@ -124,6 +129,10 @@ def _document_contract(app: FastAPI, contract: Contract) -> None:
         "content": {JSON: {"schema": contract.answer_schema}},
         "headers": {
             "X-Farthing-Cost-USD": {"schema": {"type": "string"}},
+            "X-Farthing-Budget-Warning": {
+                "description": "Sent once four fifths of a budget are spent.",
+                "schema": {"type": "string"},
+            },
             "X-Request-Id": {"schema": {"type": "string"}},
         },
     }
@@ -149,6 +158,29 @@ def _document_get(app: FastAPI, path: str, summary: str, *refusals: int) -> None
         summary=summary,
         operation_id=path.rpartition("/")[2],
         responses=responses,
+    )
+
+
+def _document_usage(app: FastAPI) -> None:
+    problem = {PROBLEM: {"schema": {"$ref": REF.format(name="Problem")}}}
+    day = {"type": "string", "format": "date"}
+    app.add_api_route(
+        USAGE_PATH,
+        _never_called,
+        methods=["GET"],
+        summary="What the key's tenant used, and what it was sold for",
+        operation_id="usage",
+        responses={
+            code: {"description": REFUSALS[code], "content": problem}
+            for code in (401, 403, 404, 422, 503)
+        },
+        openapi_extra={
+            "parameters": [
+                {"name": "since", "in": "query", "schema": day, "description": "First UTC day."},
+                {"name": "until", "in": "query", "schema": day, "description": "Last UTC day."},
+                {"name": "by", "in": "query", "schema": {"enum": list(GROUPS)}},
+            ]
+        },
     )
 
 

@@ -8,6 +8,7 @@ import time
 import msgspec
 
 from farthing.billing.shares import Share
+from farthing.serving.claims import Claims
 from farthing.usage import NS_PER_MS
 
 
@@ -17,7 +18,7 @@ class Envelope(msgspec.Struct, frozen=True):
     `request_id` is the platform's own, or generated; a caller's headers never name an attempt.
     `deadline_ns` is on the clock of `time.perf_counter_ns`. `memory_mb` is set where the platform
     states it per call. `share` is set where the platform's clock starts before the request is
-    read; elsewhere the pipeline starts it.
+    read; elsewhere the pipeline starts it. `caller` is what the key says, where access is by keys.
     """
 
     request_id: str
@@ -25,6 +26,7 @@ class Envelope(msgspec.Struct, frozen=True):
     tenant: str
     memory_mb: int | None = None
     share: Share | None = None
+    caller: Claims | None = None
 
     @property
     def remaining_ns(self) -> int:

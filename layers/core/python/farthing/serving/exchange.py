@@ -38,14 +38,14 @@ def reply_with(outcome: Outcome) -> Reply:
 
 
 def authorised(service: Service, headers: Mapping[str, str], envelope: Envelope) -> Envelope:
-    """The envelope with its tenant. Raises `Unauthorized` where access is by keys.
+    """The envelope with its caller. Raises `Unauthorized` where access is by keys.
 
     Names in `headers` are in lower case here and below.
     """
     if service.keys is None:
         return envelope
-    tenant = service.keys.tenant(headers.get("authorization"))
-    return msgspec.structs.replace(envelope, tenant=tenant)
+    caller = service.keys.caller(headers.get("authorization"))
+    return msgspec.structs.replace(envelope, tenant=caller.sub, caller=caller)
 
 
 def require_json(headers: Mapping[str, str]) -> None:

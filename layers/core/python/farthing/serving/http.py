@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from farthing.errors import Refusal
@@ -14,6 +13,7 @@ from farthing.serving.exchange import (
     require_size,
 )
 from farthing.serving.routes import build_routes
+from farthing.serving.workers import compute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -114,13 +114,6 @@ async def read_body(headers: Mapping[str, str], receive: Receive, max_bytes: int
         require_size(len(body), max_bytes)
         if not message.get("more_body", False):
             return bytes(body)
-
-
-async def compute(service: Service, work: Callable[[], Reply]) -> Reply:
-    """The work's result: from a worker thread on a server, inline where calls come singly."""
-    if service.workers is None:
-        return work()
-    return await asyncio.get_running_loop().run_in_executor(service.workers, work)
 
 
 async def send_reply(reply: Reply, send: Send) -> None:

@@ -32,9 +32,13 @@ class Pace:
         latest = compute_ns // max(1, tokens)
         self._ns_per_token = min(self._ns_per_token or latest, latest)
 
+    def expect_ns(self, tokens: int) -> int:
+        """The least that so many tokens would take."""
+        return tokens * self._ns_per_token
+
     def check(self, envelope: Envelope, tokens: int) -> None:
         """Raises `DeadlineTooNear` where so many tokens would not be done in time."""
-        _check(envelope, tokens * self._ns_per_token)
+        _check(envelope, self.expect_ns(tokens))
 
     def guard(self, envelope: Envelope) -> Callable[[int], None]:
         """A check to make ahead of each batch of so many tokens.

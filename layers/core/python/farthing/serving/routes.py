@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from farthing.serving.service import Service
 
+IDLE_EVERY_S = 60
 DOCUMENTATION_PATHS = ("/docs", "/openapi.json", "/static-offline-docs/{file}")
 
 
@@ -30,6 +32,7 @@ def build_routes(service: Service, contracts: Mapping[str, ASGIApp]) -> Starlett
     routes = [
         *(Route(path, endpoint, methods=["POST"]) for path, endpoint in contracts.items()),
         Route("/v1/models", _models(service), methods=["GET"]),
+        Route("/v1/usage", _usage(service), methods=["GET"]),
         Route("/healthz", _health, methods=["GET"]),
         Route("/readyz", _readiness(service), methods=["GET"]),
     ]
@@ -43,9 +46,12 @@ def build_routes(service: Service, contracts: Mapping[str, ASGIApp]) -> Starlett
         """A server's life; Lambda has no such hook."""
         with ThreadPoolExecutor(service.settings.calls_at_once, "farthing") as service.workers:
             service.start()
+            idle = asyncio.create_task(_book_idle(service))
             yield
+            idle.cancel()
             service.is_ready = False
         service.workers = None
+        service.stop()
 
     app = Starlette(routes=routes, lifespan=lifespan)
     app.router.redirect_slashes = False
@@ -53,6 +59,13 @@ def build_routes(service: Service, contracts: Mapping[str, ASGIApp]) -> Starlett
     app.add_exception_handler(405, _refuse_with(service, _method_not_allowed))
     app.add_exception_handler(Exception, _refuse_with(service, _internal_fault))
     return app
+
+
+async def _book_idle(service: Service) -> None:
+    """Once a minute the house's time is booked, where a provider bills it."""
+    while service.settings.idle == "billed":
+        await asyncio.sleep(IDLE_EVERY_S)
+        service.book_idle()
 
 
 class Documentation:
@@ -84,6 +97,18 @@ def _models(service: Service) -> Callable[[Request], Awaitable[Response]]:
             for answerer in service.pipeline.models
         ]
         return _json({"object": "list", "data": models})
+
+    return endpoint
+
+
+def _usage(service: Service) -> Callable[[Request], Awaitable[Response]]:
+    """Auth: as the contracts."""
+
+    async def endpoint(request: Request) -> Response:
+        # Few ask, and a start does not owe the imports.
+        from farthing.serving.statements import answer_usage
+
+        return await answer_usage(service, request)
 
     return endpoint
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from farthing.billing.meter import meter_of
 from farthing.billing.prices import read_price_book
 from farthing.billing.shares import SharedTime
-from farthing.serving.keys import KeyRing
+from farthing.serving.accounts import Accounts
 from farthing.serving.pipeline import Pipeline
 from farthing.serving.platforms import LocalPlatform
 from farthing.serving.registry import FUNCTIONS
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from farthing.serving.http import App
+    from farthing.serving.keys import KeyRing
     from farthing.serving.platforms import Platform
     from farthing.serving.ports import Contract
     from farthing.settings import Settings
@@ -37,7 +38,9 @@ class Service:
     def __init__(self, functions: Sequence[str], settings: Settings) -> None:
         started_ns = time.perf_counter_ns()
         self.settings = settings
-        self.keys = KeyRing(settings.keys) if settings.access == "keys" else None
+        self.keys = _key_ring(settings)
+        self.accounts = Accounts(settings)
+        self.accounts.prefetch()
         self.contracts: list[Contract] = []
         models = {}
         for name in functions:
@@ -46,7 +49,7 @@ class Service:
             load = getattr(import_module(function.loader_module), function.loader_name)
             models[function.contract.task] = load(function.contract.task, settings)
         meter = meter_of(read_price_book(), settings)
-        self.pipeline = Pipeline(settings, models, meter, SharedTime())
+        self.pipeline = Pipeline(settings, models, meter, SharedTime(), self.accounts)
         self.platform = _platform(settings)
         self.is_ready = False
         self.load_ns = time.perf_counter_ns() - started_ns
@@ -69,6 +72,17 @@ class Service:
             self.warm_up()
             self.pipeline.started(process_age_ns())
 
+    def stop(self) -> None:
+        """Returns what is held of budgets and sends what is not sent; may be repeated."""
+        self.is_ready = False
+        self.book_idle()
+        self.accounts.close()
+
+    def book_idle(self) -> None:
+        """Books to the house the time since the last booking in which nobody was served."""
+        if self.settings.idle == "billed":
+            self.pipeline.book_idle()
+
     def warm_up(self) -> None:
         """One real inference by every model; only then is the service ready. The house pays."""
         for answerer in self.pipeline.models:
@@ -88,6 +102,14 @@ def process_age_ns() -> int:
         return time.process_time_ns()
     started_ns = ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
     return max(0, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - started_ns)
+
+
+def _key_ring(settings: Settings) -> KeyRing | None:
+    if settings.access != "keys":
+        return None
+    from farthing.serving.keys import KeyRing
+
+    return KeyRing(settings.keys, settings.revoked)
 
 
 def _platform(settings: Settings) -> Platform:

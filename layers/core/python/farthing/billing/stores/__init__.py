@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from farthing.errors import SettingsError
 
@@ -32,3 +33,24 @@ def open_store(url: str) -> Store:
             "dynamodb://TABLE or memory:."
         )
     return cast("Store", import_module(ADAPTERS[scheme]).open_store(url))
+
+
+class LazyStore:
+    """A store that is opened when it is first asked, by whichever thread asks: opening may import
+    for a quarter of a second, and a process that serves has better to do."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._store: Store | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        with self._lock:
+            if self._store is None:
+                self._store = open_store(self._url)
+        return getattr(self._store, name)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._store is not None:
+                self._store.close()

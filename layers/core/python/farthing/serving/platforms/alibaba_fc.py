@@ -5,6 +5,7 @@ https://help.aliyun.com/en/functioncompute/fc/user-guide/code-development-in-cus
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
@@ -79,7 +80,7 @@ def _pre_stop(service: Service) -> Callable[[Request], Awaitable[Response]]:
 
     async def endpoint(request: Request) -> Response:
         _refuse_callers(request)
-        service.is_ready = False
+        await asyncio.to_thread(service.stop)
         return Response("stopping", media_type="text/plain")
 
     return endpoint

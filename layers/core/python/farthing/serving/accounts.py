@@ -1,0 +1,168 @@
+"""What an invocation owes to billing beside its price: leave to begin, and an entry at the end."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from farthing.billing.meter import HOUSE
+from farthing.billing.plans import AT_COST, Plan, current_plan, read_plans
+from farthing.billing.rates import RateLimits
+from farthing.billing.recorders import open_recorder
+from farthing.billing.tariff import tariff_of
+from farthing.billing.tenants import PICO_PER_USD, resets_at
+from farthing.errors import BudgetUnknown, Forbidden
+from farthing.money import plain, ratio
+from farthing.serving.claims import unauthorized
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from farthing.billing.leases import Hold, Leases
+    from farthing.billing.ledger import Kind
+    from farthing.billing.stores import LazyStore
+    from farthing.serving.envelope import Envelope
+    from farthing.settings import Settings
+    from farthing.usage import Usage
+
+RETRY_AFTER_S = "5"
+WARNING = "X-Farthing-Budget-Warning"
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """A plan and its id, which entries keep."""
+
+    plan: Plan
+    id: str
+
+
+class Accounts:
+    """One process's account of itself: plans, leases, rates and the recorder.
+
+    Without a ledger there are no budgets; entries go where the settings say all the same.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tariff = tariff_of(settings)
+        self.store: LazyStore | None = None
+        self.leases: Leases | None = None
+        if settings.ledger:
+            # A start without budgets does not owe these imports.
+            from farthing.billing.leases import Leases
+            from farthing.billing.stores import LazyStore
+
+            self.store = LazyStore(settings.ledger)
+            self.leases = Leases(self.store, outage=settings.budget_outage)
+        self._recorder = open_recorder(settings, self.store)
+        self._rates = RateLimits()
+        at_cost = Terms(AT_COST, "")
+        # The last plan of a name is the one that is sold.
+        self.plans = read_plans(settings.plans)
+        self._by_name = {AT_COST.name: at_cost} | {
+            plan.name: Terms(plan, id_) for id_, plan in self.plans.items()
+        }
+        self._own = at_cost
+        if settings.plan:
+            self._own = self._by_name[current_plan(self.plans, settings.plan).name]
+
+    def enter(self, envelope: Envelope, scope: str) -> Terms:
+        """The terms of an invocation that may begin.
+
+        Raises `Forbidden` outside the key's scope or for a plan that is not sold here,
+        `Unauthorized` for a revoked key, `RateExceeded`, and `BudgetUnknown` where entries cannot
+        be kept any more.
+        """
+        if self._recorder.is_full:
+            raise BudgetUnknown(
+                "Answers cannot be accounted for just now, so none is given. Try again later.",
+                retry_after=RETRY_AFTER_S,
+            )
+        caller = envelope.caller
+        if caller is None:
+            return self._own
+        caller.require(scope)
+        if self.leases is not None and self.leases.is_revoked(caller.sub, caller.jti):
+            raise unauthorized("the one it bears was revoked")
+        if caller.rpm is not None:
+            self._rates.check(caller.jti, caller.rpm)
+        return self._terms_of(caller.plan) if caller.plan else self._own
+
+    @property
+    def has_budgets(self) -> bool:
+        return self.leases is not None
+
+    def admit(self, tenant: str, price: Decimal) -> Hold | None:
+        """So much of the tenant's budget, held; None where no budgets are kept.
+
+        Raises `BudgetSpent` and `BudgetUnknown`.
+        """
+        return None if self.leases is None else self.leases.admit(tenant, price)
+
+    def record(
+        self,
+        envelope: Envelope,
+        usage: Usage,
+        kind: Kind,
+        *,
+        status: int,
+        task: str = "",
+        model: str = "",
+        plan: str = "",
+        hold: Hold | None = None,
+        price_max_pico: int | None = None,
+    ) -> None:
+        """Keeps the attempt's entry: an answer is its tenant's, all else the house's."""
+        self._recorder.record(
+            function=self._settings.function,
+            request_id=envelope.request_id,
+            at_ms=time.time_ns() // 1_000_000,
+            tenant=envelope.tenant if kind == "answer" else HOUSE,
+            kind=kind,
+            task=task,
+            model=model,
+            status=status,
+            plan=plan,
+            lease="" if hold is None else hold.lease_id,
+            unleased=hold is not None and hold.unleased,
+            price_max_pico=price_max_pico,
+            usage=usage,
+            tariff=self._tariff,
+        )
+
+    def prefetch(self) -> None:
+        """Takes the only tenant's first lease while the models load."""
+        if self.leases is not None and self._settings.access != "keys":
+            self.leases.prefetch(self._settings.tenant)
+
+    def close(self) -> None:
+        """Returns what is not spent and sends what is not sent; a server calls it as it stops."""
+        if self.leases is not None:
+            self.leases.close()
+        self._recorder.close()
+        if self.store is not None:
+            self.store.close()
+
+    def _terms_of(self, name: str) -> Terms:
+        if name not in self._by_name:
+            raise Forbidden(
+                f"The key is for the plan {name}, which this service does not have. Ask whoever "
+                "gave you the key for another one."
+            )
+        return self._by_name[name]
+
+
+def warning_of(hold: Hold | None) -> dict[str, str]:
+    """The header that tells a caller that its budget runs out, or that nobody could ask for it."""
+    if hold is None or not (hold.unleased or hold.warning):
+        return {}
+    if hold.warning is None:
+        return {WARNING: "unchecked: budgets cannot be asked just now; this call counts later"}
+    near = hold.warning
+    left_usd = plain(ratio(near.left_pico, PICO_PER_USD))
+    return {
+        WARNING: f"{near.spent_share:.0%} of the budget of {near.window} is spent; "
+        f"{left_usd} USD are left until {resets_at(near.window):%Y-%m-%dT%H:%M:%SZ}"
+    }
