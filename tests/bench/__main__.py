@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 NAMES = (
     "metering",
+    "ledger",
+    "recording",
     "direct",
     "http",
     "cold",
+    "cold_billing",
     "memory",
     "accuracy",
     "quantisation",

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from farthing.billing.meter import MB_PER_GB
 from farthing.billing.prices import read_price_book
+from farthing.billing.quantities import MB_PER_GB
 from farthing.money import multiply, ratio
 from tests.bench.results import Result, compared, p50
 from tests.bench.samples import TITLES, embeddings_body, http_api_event
@@ -76,22 +76,22 @@ def _commands() -> dict[str, Sequence[str]]:
     folder, _ = bundles("embed")[0]
     commands: dict[str, Sequence[str]] = {
         "farthing": _ours(),
-        "bare": _script(PYTHON, "cold_bare", str(folder), TITLES[0]),
+        "bare": script(PYTHON, "cold_bare", str(folder), TITLES[0]),
     }
     forge = forge_python()
     if forge is None:
         skip("cold start of transformers + PyTorch", "there is no forge environment")
     else:
-        commands["torch"] = _script(forge, "cold_torch", TORCH_PACKAGE, TITLES[0])
+        commands["torch"] = script(forge, "cold_torch", TORCH_PACKAGE, TITLES[0])
     return commands
 
 
 def _ours() -> Sequence[str]:
     event = http_api_event("/v1/embeddings", embeddings_body(TITLES[0]))
-    return _script(PYTHON, "cold_farthing", msgspec.json.encode(event).decode())
+    return script(PYTHON, "cold_farthing", msgspec.json.encode(event).decode())
 
 
-def _script(python: str | Path, name: str, *arguments: str) -> Sequence[str]:
+def script(python: str | Path, name: str, *arguments: str) -> Sequence[str]:
     """`-P` keeps this folder off the path, where its `http` would hide Python's own."""
     return (str(python), "-P", str(ROOT / "tests" / "bench" / f"{name}.py"), *arguments)
 

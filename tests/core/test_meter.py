@@ -11,14 +11,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farthing.billing.meter import meter_of
+from farthing.billing.meter import Meter, meter_of
 from farthing.billing.plans import Plan
 from farthing.billing.prices import read_price_book
+from farthing.billing.quantities import NOTHING
+from farthing.billing.tariff import Tariff
 from farthing.errors import PriceMissing
+from farthing.money import multiply, total
 from farthing.settings import Settings, read_settings
 from farthing.usage import Usage
 
 BOOK = read_price_book()
+
+
+# Each way in which something is billed, once.
+TARIFFS = [
+    Tariff("lambda", "us-east-1", "x86_64"),
+    Tariff("lambda", "us-east-1", "arm64", "snap-start"),
+    Tariff("lambda", "us-east-1", "x86_64", "provisioned-concurrency"),
+    Tariff("lambda", "us-east-1", "arm64", "lambda-managed-instances", "c7g.xlarge"),
+    Tariff("fc", "international", "x86_64"),
+    Tariff("fc", "international", "x86_64", "provisioned-concurrency", singly=False),
+    Tariff("knative", "us-east-1", "x86_64", node="c7i.xlarge", singly=False),
+]
+SIZES = st.integers(1, 1_000_000)
 
 
 def settings_for(platform: str, **overrides: object) -> Settings:
@@ -195,3 +211,88 @@ def test_a_region_without_a_price_refuses_to_start() -> None:
 def test_an_unknown_node_refuses_to_start() -> None:
     with pytest.raises(PriceMissing, match=r"knative\.vcpu\.abacus"):
         meter_of(BOOK, settings_for("knative", node="abacus"))
+
+
+@pytest.mark.parametrize("tariff", TARIFFS, ids=lambda tariff: str(tariff.initialization))
+@given(
+    busy_ns=st.integers(0, 10**18),
+    init_ns=st.integers(0, 10**14),
+    sizes=st.tuples(SIZES, SIZES, SIZES),
+    restored=st.booleans(),
+)
+def test_no_size_and_no_time_needs_rounding(
+    tariff: Tariff, busy_ns: int, init_ns: int, sizes: tuple[int, int, int], restored: bool
+) -> None:
+    # decimal.Inexact is trapped; a plan with nine decimals still fits on top.
+    meter = Meter(BOOK, tariff, "measured")
+    memory_mb, vcpu_milli, disk_mb = sizes
+    usage = Usage(
+        prompt_tokens=10**9,
+        truncated=0,
+        busy_ns=busy_ns,
+        init_ns=init_ns,
+        memory_mb=memory_mb,
+        vcpu_milli=vcpu_milli,
+        disk_mb=disk_mb,
+        cold=True,
+        restored=restored,
+    )
+    plans = [Plan(markup=Decimal("999999.999999999")), Plan(usd_per_call=Decimal("1e-9"))]
+    for cost in (meter.cost(usage), meter.idle_cost(usage)):
+        for plan in plans:
+            price = plan.price(cost, usage)
+            assert price.total == total(line.amount for line in price.lines)
+
+
+@pytest.mark.parametrize("tariff", TARIFFS, ids=lambda tariff: str(tariff.initialization))
+@given(times_ns=st.lists(st.integers(0, 10**13), max_size=6), calls=st.integers(1, 10**9))
+def test_the_cost_of_a_sum_is_the_sum_of_the_costs(
+    tariff: Tariff, times_ns: list[int], calls: int
+) -> None:
+    meter = Meter(BOOK, tariff, "measured")
+    settings = settings_for("lambda", memory_mb=1769, disk_mb=1000)
+    usages = [usage_of(settings, busy_ns, busy_ns % 7) for busy_ns in times_ns]
+    summed = NOTHING
+    for usage in usages:
+        summed = summed.plus(meter.quantities(usage)).plus(meter.idle_quantities(usage))
+    apart = [charge(usage).total for usage in usages for charge in (meter.cost, meter.idle_cost)]
+    together = total(line.amount for line in meter.lines(summed.times(calls)))
+    assert together == multiply(total(apart), Decimal(calls))
+
+
+def test_idle_time_costs_what_each_platform_bills_for_it() -> None:
+    # One second of 1 GB and 1 vCPU with 1 GB of disk over what is free.
+    settings = settings_for("fc", memory_mb=1024, vcpu_milli=1000, disk_mb=512 + 1024)
+    usage = usage_of(settings, 10**9)
+    idle = [Meter(BOOK, tariff, "measured").idle_cost(usage).as_json() for tariff in TARIFFS]
+    told = [
+        {line["rule"]: line["amount"] for line in charge["lines"]}  # type: ignore[attr-defined]
+        for charge in idle
+    ]
+    assert told == [
+        {},
+        {},
+        {},
+        {"lambda.managed_vcpu.c7g.xlarge": "0.000011579861111"},
+        {},
+        {"fc.vcpu_idle": "0", "fc.memory": "0.000003", "fc.disk": "0.000001"},
+        {
+            "knative.vcpu.c7i.xlarge": "0.00001016372966",
+            "knative.memory.c7i.xlarge": "0.000001116051836",
+        },
+    ]
+
+
+@pytest.mark.parametrize("initialization", ["provisioned-concurrency", "snap-start"])
+def test_what_stands_ready_bills_no_init(initialization: str) -> None:
+    settings = settings_for("lambda", initialization=initialization)
+    meter = meter_of(BOOK, settings)
+    assert meter.cost(usage_of(settings, 10**6, 10**9)).billed_ms == 1
+
+
+def test_init_is_no_part_of_a_call_on_the_other_platforms() -> None:
+    for platform in ("fc", "knative"):
+        settings = settings_for(platform, memory_mb=1024, vcpu_milli=1000)
+        meter = meter_of(BOOK, settings)
+        cold, warm = usage_of(settings, 10**6, 10**9), usage_of(settings, 10**6)
+        assert meter.cost(cold) == meter.cost(warm)

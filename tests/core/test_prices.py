@@ -8,7 +8,7 @@ import pytest
 from farthing.billing.prices import read_price_book
 from farthing.errors import PriceMissing
 
-BOOK = read_price_book()
+BOOK = read_price_book(planning=True)
 
 
 def test_every_row_names_its_source_its_date_and_its_confidence() -> None:
@@ -42,6 +42,10 @@ def test_tiers_rise_in_quantity_fall_in_price_and_end_without_bound() -> None:
         ("lambda.duration.arm64", "us-east-1", ["0.0000133334", "0.0000120001", "0.0000106667"]),
         ("lambda.duration.x86_64", "af-south-1", ["0.0000221"]),
         ("fc.cu", "international", ["0.000020", "0.000017", "0.000014"]),
+        ("lambda.free.requests", "global", ["1000000"]),
+        ("lambda.free.duration", "global", ["400000"]),
+        ("ec2.g4dn.xlarge", "us-east-1", ["0.526"]),
+        ("openai.embed3small", "global", ["0.00000002"]),
     ],
 )
 def test_rates_are_those_of_the_price_pages(rule: str, region: str, rates: list[str]) -> None:
@@ -51,3 +55,18 @@ def test_rates_are_those_of_the_price_pages(rule: str, region: str, rates: list[
 def test_an_unknown_book_names_those_there_are() -> None:
     with pytest.raises(PriceMissing, match="2026-11-21"):
         read_price_book("1999-01-01")
+
+
+def test_a_starting_function_reads_only_what_prices_a_call() -> None:
+    rows = set(read_price_book().rows)
+    assert rows < set(BOOK.rows)
+    with pytest.raises(PriceMissing, match=r"sagemaker\.serverless"):
+        read_price_book().price("sagemaker.serverless", "us-east-1")
+
+
+def test_what_is_no_money_says_so() -> None:
+    for row in BOOK.rows:
+        is_quantity = ".free." in row.rule or row.rule.endswith(".share")
+        assert (row.currency == "quantity") is is_quantity
+        assert (row.currency == "CU") is row.rule.startswith("fc.factor.")
+        assert (row.currency == "CNY") is (".cny" in row.rule)

@@ -40,6 +40,25 @@ def test_lambda_warm_pays_for_what_stands_ready(table: dict[tuple[str, str], Pro
     assert table["AWS Lambda", "zero"].idle_usd_month == Decimal("0.90")
 
 
+def test_a_ledger_on_lambda_adds_an_alarm_and_the_runs_of_settle(
+    table: dict[tuple[str, str], Profile],
+) -> None:
+    # 2,920 runs: a request at 2e-7, and 4 s of half a GB at 0.0000166667; ten alarm metrics.
+    expected = Decimal(2_920 * (2_000 + 2 * 166_667) + 10 * 10**9) / 10**10
+    found = table["AWS Lambda", "zero, Billing=on"]
+    assert found.idle_usd_month == expected
+    assert (found.zero, found.usd) == ("yes", "1.10")
+
+
+def test_a_ledger_on_knative_adds_the_runs_of_settle(
+    table: dict[tuple[str, str], Profile],
+) -> None:
+    # 2,920 runs of 4 s: a quarter of a vCPU and half a GB of a c7i.xlarge, as below.
+    per_s = Decimal(10_163_729_660) / 4 + Decimal(1_116_051_836) / 2
+    assert table["Knative", "ledger"].idle_usd_month == 2_920 * 4 * per_s / 10**15
+    assert table["Knative", "ledger"].zero == "yes"
+
+
 def test_lambda_cpu_pays_for_an_instance_a_zone(table: dict[tuple[str, str], Profile]) -> None:
     # Three c7i.xlarge at 0.1785 and 15 % of it; five alarm metrics.
     expected = Decimal(3 * 730 * (178_500 + 26_775) + 5 * 100_000) / 10**6

@@ -34,7 +34,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "alibaba": (alibaba.check,),
     "knative": (knative.check,),
     "images": (docker.check,),
-    "tree": (tree.check, alibaba.check, aws.check, docker.check),
+    "tree": (tree.check, alibaba.check, aws.check, docker.check, knative.check),
 }
 
 # Survivors that do no harm, and why. A survivor that is not here counts as harmful.
@@ -47,8 +47,12 @@ HARMLESS = {
         "an amount that the user sets"
     ),
     r"drop key .*\.ReturnData": "the default",
+    r"drop key .*(FARTHING_BUDGET_OUTAGE|SettleSchedule\.Properties\.State)": "the default",
+    r"name .*Targets\.0\.Id": "a label",
+    r"network\.yaml: number .*egress\.0\.ports\.0\.port": "the database's port is its owner's",
+    r"name .*secretKeyRef\.(key|name)": "the Secret is the user's own",
     r"drop key .*\.qualifier": "LATEST is what the service takes",
-    r"drop key .*(CoreLayer|LiftBreaker)\.Condition": "made in vain in one profile, at no cost",
+    r"drop key .*(CoreLayer|LedgerLayer|LiftBreaker)\.Condition": "made in vain, at no cost",
     r"samconfig\.toml: number version": "TOML's 0.10 is 0.1",
     r"samconfig\.toml: name stack_name": "the stack is the user's to name",
     r"s\.yaml: name 0\.(name|vars\.qualifier) ": "the stack and its alias are the user's to name",

@@ -132,7 +132,7 @@ def test_building_for_another_python_than_the_base_has_is_refused(tmp_path: Path
     (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
     (tmp_path / "base-python").write_text("3.7")
     done = subprocess.run(
-        [sys.executable, assemble.__file__, "wheels", "classify", "out", "lambda", ""],
+        [sys.executable, assemble.__file__, "wheels", "classify", "out", "", "lambda", ""],
         cwd=tmp_path,
         capture_output=True,
         text=True,

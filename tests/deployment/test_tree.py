@@ -44,6 +44,12 @@ def test_the_shipped_tree_is_clean(checkout: Path) -> None:
         ),
         (
             "pyproject.toml",
+            "vcpu_milli = 250\nconcurrency = 1",
+            "vcpu_milli = 250\nconcurrency = 10",
+            "a function without a model serves nobody",
+        ),
+        (
+            "pyproject.toml",
             '"product-classifier"',
             '"product-clasifier"',
             "The bundle product-clasifier cannot be read",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Props = Callable[..., dict[str, Any]]
 
-FILES = ("s.yaml", "s.warm.yaml", "s.keys.yaml", "s.events.yaml")
+FILES = ("s.yaml", "s.warm.yaml", "s.keys.yaml", "s.ledger.yaml", "s.events.yaml")
 
 
 @pytest.fixture(scope="session")

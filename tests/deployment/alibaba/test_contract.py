@@ -7,11 +7,11 @@ its documentation describes them, and not verified against the service.
 from __future__ import annotations
 
 import json
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from farthing.serving.keys import KeyRing, new_claims, new_entry
 from tests.functions.server import uvicorn
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ def test_without_a_mount_an_object_is_refused(serve: Serve, props: Props) -> Non
 def test_a_caller_cannot_play_the_platform(serve: Serve, props: Props) -> None:
     """An HTTP trigger passes every path through; the platform marks such calls."""
     environ = props("s.keys.yaml")["environmentVariables"]
-    key = "a key of the shop's"
-    environ["FARTHING_KEYS"] = f"shop={sha256(key.encode()).hexdigest()}"
+    environ["FARTHING_KEYS"] = new_entry()
+    key = KeyRing([environ["FARTHING_KEYS"]]).sign(new_claims("shop", 3600))
     server = serve(uvicorn("classify"), environ)
     caller = {"x-fc-control-path": "/http-invoke"}
     question = json.dumps(QUESTION["classify"])

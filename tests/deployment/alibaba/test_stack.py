@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from farthing.deployment.project import Project
 
-ENVIRONMENT = {"FARTHING_KEYS": "farthing-keys", "FARTHING_BUCKET": "farthing-bucket"}
+ENVIRONMENT = {
+    name: name.lower().replace("_", "-")
+    for name in ("FARTHING_KEYS", "FARTHING_LEDGER", "FARTHING_BUCKET")
+}
 PREVIEW_S = 60
 
 
@@ -62,8 +65,17 @@ def test_the_warm_file_changes_the_floor_and_nothing_else(project: Project) -> N
         assert changed == {"scalingConfig"}
 
 
-def test_opening_the_url_and_asking_for_keys_go_together(project: Project) -> None:
-    for resource in read_stack(project, f"{FOLDER}/s.keys.yaml").resources.values():
+@pytest.mark.parametrize("file", ["s.keys.yaml", "s.ledger.yaml"])
+def test_opening_the_url_and_asking_for_keys_go_together(project: Project, file: str) -> None:
+    for resource in read_stack(project, f"{FOLDER}/{file}").resources.values():
         assert resource.props["triggers"][0]["triggerConfig"]["authType"] == "anonymous"
         assert resource.props["environmentVariables"]["FARTHING_ACCESS"] == "keys"
         assert resource.raw["environmentVariables"]["FARTHING_KEYS"] == "${env('FARTHING_KEYS')}"
+
+
+def test_the_ledgers_address_stands_in_no_file(project: Project) -> None:
+    for name, resource in read_stack(project, f"{FOLDER}/s.ledger.yaml").resources.items():
+        variables = resource.raw["environmentVariables"]
+        assert variables["FARTHING_LEDGER"] == "${env('FARTHING_LEDGER')}"
+        image = resource.props["customContainerConfig"]["image"]
+        assert image.endswith(f"/farthing-{name}:{project.version}-ledger")

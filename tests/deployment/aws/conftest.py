@@ -15,6 +15,7 @@ import pytest
 
 from farthing.deployment.aws.lint import translate
 from farthing.deployment.project import Project
+from farthing.serving.keys import new_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +25,13 @@ ROOT = Path(__file__).parent.parent.parent.parent
 
 # What moto's CloudFormation makes (5.2.5).
 MADE = {
-    "AWS::IAM::Role", "AWS::Lambda::Function", "AWS::Lambda::LayerVersion",
-    "AWS::Lambda::Permission", "AWS::Lambda::Version", "AWS::Logs::LogGroup", "AWS::SNS::Topic",
-    "AWS::SQS::Queue",
+    "AWS::DynamoDB::Table", "AWS::Events::Rule", "AWS::IAM::Role", "AWS::Lambda::Function",
+    "AWS::Lambda::LayerVersion", "AWS::Lambda::Permission", "AWS::Lambda::Version",
+    "AWS::Logs::LogGroup", "AWS::SNS::Topic", "AWS::SQS::Queue",
 }  # fmt: skip
+
+
+FUNCTION_ARN = "arn:aws:lambda:us-east-1:123456789012:function:"
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +41,7 @@ def project() -> Project:
 
 @pytest.fixture
 def aws(moto_server: str) -> Any:
-    """`aws("lambda")`: a boto3 client of an empty account with a bucket and a parameter of keys."""
+    """`aws("lambda")`: a boto3 client of an account with a bucket, and a secret that makes keys."""
     reset = urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")
     urllib.request.urlopen(reset, timeout=10).close()
 
@@ -55,7 +59,7 @@ def aws(moto_server: str) -> Any:
         archive.writestr("python/empty.py", "")
     client("s3").create_bucket(Bucket="bucket")
     client("s3").put_object(Bucket="bucket", Key="key", Body=code.getvalue())
-    client("ssm").put_parameter(Name="/farthing/keys", Value="acme=" + "0" * 64, Type="String")
+    client("secretsmanager").create_secret(Name="farthing/keys", SecretString=new_entry())
     return client
 
 
@@ -100,7 +104,13 @@ def for_moto(template: dict[str, Any]) -> dict[str, Any]:
             return plain(resources[target]["Properties"].get("FunctionName", target))
         return {key: plain(it) for key, it in node.items()}
 
+    kept = {name: plain(it) for name, it in resources.items() if name not in gone}
+    for it in kept.values():
+        if it["Type"] == "AWS::Events::Rule":
+            # A rule wants its target's ARN: here that of the function, as there is no alias.
+            for target in it["Properties"]["Targets"]:
+                target["Arn"] = {"Fn::Join": ["", [FUNCTION_ARN, target["Arn"]]]}
     return {
         **{key: it for key, it in template.items() if key not in ("Rules", "Outputs")},
-        "Resources": {name: plain(it) for name, it in resources.items() if name not in gone},
+        "Resources": kept,
     }

@@ -1,9 +1,9 @@
 """The translated template, created in a moto server and read back.
 
-moto's CloudFormation makes functions, versions, permissions, layers, roles, log groups, queues and
-topics. It knows no alias, URL, alarm, scalable target, budget, topic or queue policy, HTTP API,
-capacity provider or CodeDeploy group: those of them that moto serves by API are made from the same
-properties with boto3, which holds them to the services' own models.
+moto's CloudFormation makes functions, versions, permissions, layers, roles, log groups, queues,
+topics, tables and schedules. It knows no alias, URL, alarm, scalable target, budget, topic or queue
+policy, HTTP API, capacity provider or CodeDeploy group: those of them that moto serves by API are
+made from the same properties with boto3, which holds them to the services' own models.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 from farthing.billing.breaker import Breaker
-from farthing.deployment.aws.stack import NETWORK, SCENARIOS, make_stack, read_template
+from farthing.billing.stores import open_store
+from farthing.billing.tenants import Budget, Tenant
+from farthing.deployment.aws.stack import NETWORK, PLANS, SCENARIOS, make_stack, read_template
+from farthing.serving.keys import KeyRing, new_claims
 
 # A vCPU of the instance that the capacity provider buys.
 PRICED_AS = {"FARTHING_NODE": "c7i.xlarge", "FARTHING_VCPU_MILLI": "1000"}
@@ -32,7 +35,10 @@ def test_every_scenario_is_created_as_the_rules_see_it(
     assert found["StackStatus"] == "CREATE_COMPLETE"
     listed = client.list_stack_resources(StackName="farthing")["StackResourceSummaries"]
     seen = make_stack(read_template(project), chosen)
-    for kind in ("AWS::Logs::LogGroup", "AWS::SNS::Topic", "AWS::SQS::Queue"):
+    for kind in (
+        "AWS::DynamoDB::Table", "AWS::Events::Rule", "AWS::Logs::LogGroup", "AWS::SNS::Topic",
+        "AWS::SQS::Queue",
+    ):  # fmt: skip
         made = {it["LogicalResourceId"] for it in listed if it["ResourceType"] == kind}
         assert made == {it.id for it in seen.of(kind)}
     functions = {it["FunctionName"] for it in aws("lambda").list_functions()["Functions"]}
@@ -56,14 +62,17 @@ def test_functions_are_as_large_as_they_should_be(
     assert ("farthing-breaker" in names) is (profile != "cpu")
 
 
-def test_keys_come_from_the_parameter_store(created: Any, aws: Any) -> None:
+def test_what_verifies_keys_comes_from_secrets_manager(created: Any, aws: Any) -> None:
     created({"Access": "keys"})
     found = aws("lambda").get_function(FunctionName="farthing-embed")["Configuration"]
     variables = found["Environment"]["Variables"]
     assert variables["FARTHING_ACCESS"] == "keys"
     # CloudFormation resolves the reference; moto leaves it as it is behind Fn::Sub.
-    name = variables["FARTHING_KEYS"].removeprefix("{{resolve:ssm:").removesuffix("}}")
-    assert aws("ssm").get_parameter(Name=name)["Parameter"]["Value"].startswith("acme=")
+    reference = variables["FARTHING_KEYS"]
+    name = reference.removeprefix("{{resolve:secretsmanager:").removesuffix("}}")
+    secret = aws("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
+    ring = KeyRing([secret])
+    assert ring.caller(f"Bearer {ring.sign(new_claims('acme', 60))}").sub == "acme"
 
 
 def test_nothing_is_reserved_unless_asked_for(created: Any, aws: Any) -> None:
@@ -134,11 +143,114 @@ def test_roles_grant_what_they_say_and_nothing_managed(created: Any, aws: Any) -
     assert "*" not in [it["Resource"] for it in statements]
 
 
+# -- the ledger ---------------------------------------------------------------------------------
+
+
+def test_the_stacks_table_is_one_that_the_store_can_keep_books_in(
+    created: Any, aws: Any, moto_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created({"Billing": "on"})
+    client = aws("dynamodb")
+    (name,) = client.list_tables()["TableNames"]
+    table = client.describe_table(TableName=name)["Table"]
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    tags = client.list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"]
+    assert {"Key": "app", "Value": "farthing"} in tags
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    read = aws("lambda").get_function_configuration(FunctionName="farthing-classify")
+    address = read["Environment"]["Variables"]["FARTHING_LEDGER"]
+    store = open_store(f"{address}&endpoint={moto_server}")
+    store.put_tenant(Tenant(name="acme", budgets=(Budget("month", 10**12),)))
+    (budget,) = store.free("acme", 1_795_327_200_000).values()
+    assert budget == (10**12, 0, 10**12)
+    store.close()
+
+
+def test_dynamodb_takes_encryption_and_recovery(aws: Any, project: Any) -> None:
+    """moto's CloudFormation leaves them out."""
+    stack = make_stack(read_template(project), {"Billing": "on"})
+    (table,) = stack.of("AWS::DynamoDB::Table")
+    own = dict(table.properties)
+    recovery = own.pop("PointInTimeRecoverySpecification")
+    own["SSESpecification"] = {"Enabled": own["SSESpecification"]["SSEEnabled"]}
+    client = aws("dynamodb")
+    made = client.create_table(TableName="ledger", **own)["TableDescription"]
+    assert made["SSEDescription"]["Status"] == "ENABLED"
+    client.update_continuous_backups(TableName="ledger", PointInTimeRecoverySpecification=recovery)
+    found = client.describe_continuous_backups(TableName="ledger")
+    description = found["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
+    assert description["PointInTimeRecoveryStatus"] == "ENABLED"
+
+
+def test_functions_and_settle_keep_one_ledger_with_one_set_of_plans(created: Any, aws: Any) -> None:
+    created({"Billing": "on", "Plans": PLANS, "BudgetOutage": "open"})
+    (table,) = aws("dynamodb").list_tables()["TableNames"]
+    read = aws("lambda").get_function_configuration
+    for name in ("classify", "embed", "settle"):
+        variables = read(FunctionName=f"farthing-{name}")["Environment"]["Variables"]
+        assert variables["FARTHING_LEDGER"] == f"dynamodb://{table}?region=us-east-1"
+        assert json.loads(variables["FARTHING_PLANS"])[0]["name"] == "shop"
+        assert variables.get("FARTHING_BUDGET_OUTAGE") == (None if name == "settle" else "open")
+
+
+@pytest.mark.parametrize("chosen", [{}, {"Profile": "cpu", **NETWORK}], ids=["zero", "cpu"])
+def test_settle_reads_every_log_there_is_and_runs_alone(
+    created: Any, aws: Any, chosen: dict[str, Any]
+) -> None:
+    created({**chosen, "Billing": "on"})
+    client = aws("lambda")
+    found = client.get_function_configuration(FunctionName="farthing-settle")
+    assert (found["MemorySize"], found["Timeout"]) == (512, 300)
+    groups = {it["logGroupName"] for it in aws("logs").describe_log_groups()["logGroups"]}
+    assert set(found["Environment"]["Variables"]["SETTLE_LOG_GROUPS"].split(",")) == groups
+    concurrency = client.get_function_concurrency(FunctionName="farthing-settle")
+    assert concurrency["ReservedConcurrentExecutions"] == 1
+
+
+def test_a_schedule_and_nobody_else_calls_settle(created: Any, aws: Any) -> None:
+    created({"Billing": "on"})
+    (rule,) = aws("events").list_rules()["Rules"]
+    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(15 minutes)", "ENABLED")
+    (target,) = aws("events").list_targets_by_rule(Rule=rule["Name"])["Targets"]
+    assert "settle" in target["Arn"].lower()
+    policy = json.loads(aws("lambda").get_policy(FunctionName="farthing-settle")["Policy"])
+    (statement,) = policy["Statement"]
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Condition"]["ArnLike"]["AWS:SourceArn"] == rule["Arn"]
+
+
+def test_settle_may_read_one_secret_and_no_other(created: Any, aws: Any) -> None:
+    created({"Billing": "on", "SigningKeySecret": "books/key"})
+    iam = aws("iam")
+    (role,) = [it["RoleName"] for it in iam.list_roles()["Roles"] if "SettleRole" in it["RoleName"]]
+    document = iam.get_role_policy(RoleName=role, PolicyName="settle")["PolicyDocument"]
+    allowed = {
+        action: it["Resource"]
+        for it in ast.literal_eval(document)["Statement"]
+        if it
+        for action in ([it["Action"]] if isinstance(it["Action"], str) else it["Action"])
+    }
+    secret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:books/key-??????"
+    assert allowed["secretsmanager:GetSecretValue"] == secret
+    assert {"dynamodb:DeleteTable", "dynamodb:Scan", "dynamodb:*"}.isdisjoint(allowed)
+
+
+def test_without_billing_there_is_no_ledger_and_nothing_is_scheduled(
+    created: Any, aws: Any
+) -> None:
+    created({})
+    assert aws("dynamodb").list_tables()["TableNames"] == []
+    assert aws("events").list_rules()["Rules"] == []
+    names = {it["FunctionName"] for it in aws("lambda").list_functions()["Functions"]}
+    assert "farthing-settle" not in names
+
+
 # -- what moto's CloudFormation does not make ---------------------------------------------------
 
 
 def test_cloudwatch_takes_every_alarm(aws: Any, project: Any) -> None:
-    stack = make_stack(read_template(project), {})
+    stack = make_stack(read_template(project), {"Billing": "on"})
     client = aws("cloudwatch")
     for alarm in stack.of("AWS::CloudWatch::Alarm"):
         client.put_metric_alarm(AlarmName=alarm.id, **alarm.properties)

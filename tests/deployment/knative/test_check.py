@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.deployment.knative.conftest import Rendered
 
-SHIPPED = ("canary", "priority", "queue", "recommend", "spot", "warm", "zero")
+SHIPPED = ("canary", "ledger", "priority", "queue", "recommend", "spot", "warm", "zero")
 
 needs_kubectl = pytest.mark.skipif(
     renderer() is None, reason="neither kubectl nor kustomize is installed"
@@ -55,7 +55,7 @@ def test_what_a_user_types_renders(overlay: str) -> None:
 
 
 def test_every_function_of_the_project_is_in_every_overlay(rendered: Rendered) -> None:
-    wanted = set(Project.read(ROOT).on("knative"))
+    wanted = {name for name, it in Project.read(ROOT).on("knative").items() if it.models}
     for overlay in SHIPPED:
         names = {
             it["metadata"]["name"]
@@ -100,11 +100,15 @@ def test_a_new_function_joins_by_the_pattern_and_not_by_half(checkout: Path) -> 
         parts = path.read_text(encoding="utf-8").split("---\n")
         (embed,) = [part for part in parts if "name: embed" in part]
         path.write_text("---\n".join([*parts, embed.replace("embed", "search")]), encoding="utf-8")
-    for file, start in (("components/images", "  - {name"), ("overlays/canary", "  - target")):
-        path = checkout / f"knative/{file}/kustomization.yaml"
+    canary = checkout / "knative/overlays/canary/kustomization.yaml"
+    text = canary.read_text(encoding="utf-8")
+    last = "  - target" + text.rpartition("  - target")[2]
+    canary.write_text(text + last.replace("embed", "search"), encoding="utf-8")
+    for file in ("images", "ledger"):
+        path = checkout / f"knative/components/{file}/kustomization.yaml"
         text = path.read_text(encoding="utf-8")
-        last = start + text.rpartition(start)[2]
-        path.write_text(text + last.replace("embed", "search"), encoding="utf-8")
+        lines = [it for it in text.splitlines(keepends=True) if "farthing-embed" in it]
+        path.write_text(text + "".join(lines).replace("embed", "search"), encoding="utf-8")
     assert findings(checkout) == []
 
 
@@ -152,6 +156,15 @@ def test_the_readmes_patch_for_a_public_route_is_clean(checkout: Path) -> None:
     with (checkout / "knative/overlays/zero/kustomization.yaml").open("a", encoding="utf-8") as it:
         it.write(patch)
     assert "FARTHING_KEYS" in patch
+    assert findings(checkout) == []
+
+
+@needs_kubectl
+@pytest.mark.parametrize("overlay", ["warm", "spot", "recommend"])
+def test_a_ledger_joins_any_profile_by_one_line(checkout: Path, overlay: str) -> None:
+    file = f"knative/overlays/{overlay}/kustomization.yaml"
+    images = "  - ../../components/images"
+    change(checkout, file, images, f"  - ../../components/ledger\n{images}")
     assert findings(checkout) == []
 
 

@@ -9,7 +9,7 @@ try:
 except ModuleNotFoundError:  # pragma: no cover - needs an installation without the extra
     sys.exit("The farthing command needs its extra. Install it with: pip install 'farthing[cli]'")
 
-from farthing.cli import check, forge, invoke, keys, models, pack, serve
+from farthing.cli import bill, check, forge, invoke, keys, models, pack, quote, serve, tune
 from farthing.errors import FarthingError
 
 app = typer.Typer(
@@ -24,7 +24,10 @@ app = typer.Typer(
 app.command()(serve.serve)
 app.command()(invoke.invoke)
 app.command()(models.models)
+app.command()(quote.quote)
+app.command()(tune.tune)
 app.command()(pack.pack)
+app.add_typer(bill.app, name="bill")
 app.add_typer(check.app, name="check")
 app.add_typer(forge.app, name="forge")
 app.add_typer(keys.app, name="keys")

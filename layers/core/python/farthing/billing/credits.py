@@ -53,8 +53,9 @@ class Credits:
 
     def _add_tokens(self, plan_id: str, plan: Plan, before: int, tokens: int) -> None:
         free = min(tokens, max(0, plan.free_tokens - self._given_tokens[plan.name]))
-        self._given_tokens[plan.name] += free
-        self._free_tokens[plan_id] += free
+        if free:
+            self._given_tokens[plan.name] += free
+            self._free_tokens[plan_id] += free
         paid_from, paid_to = before + free, before + tokens
         bounds = [volume.over_tokens for volume in plan.volumes]
         for index, low in enumerate(bounds):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from farthing.billing.rollups import Group
     from farthing.billing.valuation import Valuer
 
-By = Literal["day", "task", "model"]
+By = Literal["tenant", "day", "task", "model"]
 
 
 class UsageRow(msgspec.Struct, kw_only=True):
@@ -91,6 +91,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     plans: tuple[str, ...]
     lines: tuple[InvoiceLine, ...]
     days: tuple[UsageRow, ...]
+    tasks: tuple[UsageRow, ...]
+    models: tuple[UsageRow, ...]
     total: Decimal
 
     def as_json(self) -> dict[str, object]:
@@ -99,7 +101,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
         `{"tenant", "since", "until", "currency": "USD", "total", "credited", "price_books",
         "plans", "lines": [{"day", "task", "model", "plan", "rule", "quantity", "unit", "rate",
         "amount"}], "days": [{"name", "calls", "repeats", "refusals", "cached", "prompt_tokens",
-        "busy_ms", "idle_ms", "cost", "price"}]}`
+        "busy_ms", "idle_ms", "cost", "price"}], "tasks": as days, "models": as days}`
         """
         return {
             "tenant": self.tenant,
@@ -112,6 +114,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
             "plans": list(self.plans),
             "lines": [line.as_json() for line in self.lines],
             "days": [day.as_json() for day in self.days],
+            "tasks": [task.as_json() for task in self.tasks],
+            "models": [model.as_json() for model in self.models],
         }
 
 
@@ -140,6 +144,17 @@ def statements_of(entries: Iterable[Entry], valuer: Valuer, period: Period) -> d
     return {tenant: _statement(tenant, rollup, given[tenant], period) for tenant in tenants}
 
 
+def statement_of(
+    tenant: str, entries: Iterable[Entry], valuer: Valuer, period: Period
+) -> Statement:
+    """One tenant's statement, from its own entries; without any, it is empty."""
+    rollup, given = Rollup(valuer, period), Credits(valuer)
+    for entry in entries:
+        if rollup.add(entry) and period.is_month:
+            given.add(entry)
+    return _statement(tenant, rollup, given, period)
+
+
 def _statement(tenant: str, rollup: Rollup, given: Credits, period: Period) -> Statement:
     groups = _of(rollup, tenant)
     quantities: dict[tuple[str, str, str, str, str, str, Decimal], Decimal] = defaultdict(
@@ -164,6 +179,8 @@ def _statement(tenant: str, rollup: Rollup, given: Credits, period: Period) -> S
         plans=tuple(sorted({group.plan for group in groups if group.plan})),
         lines=tuple(lines),
         days=tuple(_rows(rollup, groups, "day")),
+        tasks=tuple(_rows(rollup, groups, "task")),
+        models=tuple(_rows(rollup, groups, "model")),
         total=total(line.line.amount for line in lines),
     )
 

@@ -6,7 +6,7 @@ again changes nothing; what a caller sends names nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import msgspec
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 Kind = Literal["answer", "refusal", "idle"]
+# What a database takes as a key and a number; anything else is no entry of ours.
+Name = Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]{0,512}\Z")]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,18 +32,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     `unleased` was answered while the budgets' store was down, and is charged to them on replay.
     """
 
-    writer: str
-    number: int
+    writer: Name
+    number: Count
     function: str
     request_id: str
-    at_ms: int
-    tenant: str
+    at_ms: Count
+    tenant: Name
     kind: Kind
     task: str = ""
     model: str = ""
     status: int = 200
     plan: str = ""
-    lease: str = ""
+    lease: Name = ""
     unleased: bool = False
     price_max_pico: int | None = None
     usage: Usage
@@ -61,7 +64,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     function: str
     request_id: str
-    at_ms: int
+    at_ms: Count
     billed_ms: int
     duration_ns: int
     init_ns: int = 0
@@ -94,7 +97,10 @@ class Ledger(Protocol):
     """Keeps what is appended. Every method may raise `StoreUnavailable`."""
 
     def append(self, entries: Iterable[Entry], /) -> None:
-        """Keeps the entries; those that are there already (writer, number) stay as they are."""
+        """Keeps the entries; those that are there already (writer, number) stay as they are.
+
+        In SQL all or none; in DynamoDB page by page, so that after an error some may be kept.
+        """
 
     def entries(
         self, since_ms: int, until_ms: int, /, *, tenant: str | None = None

@@ -118,8 +118,11 @@ def plan_id(plan: Plan) -> str:
     """`name@` and 8 hex digits of its terms' SHA-256: what entries keep, so that a changed plan
     does not change what was sold under the old one.
 
-    Terms at their default are left out: a term that plans learn later changes no older id.
+    At cost it is "". Terms at their default are left out: a term that plans learn later changes no
+    older id.
     """
+    if plan == AT_COST:
+        return ""
     terms = {
         field.name: getattr(plan, field.name)
         for field in msgspec.structs.fields(plan)

@@ -69,13 +69,16 @@ class SoldOnce:
         self._seen: dict[bytes, int] = {}
 
     def is_first(self, entry: Entry) -> bool:
-        """Whether no earlier answer had this function and request id; remembers it."""
+        """Whether the tenant had no earlier answer of this function and request id; remembers it.
+
+        A platform's retry is its first caller's; so one tenant's entries tell what all would.
+        """
         while self._seen:
             oldest, at_ms = next(iter(self._seen.items()))
             if at_ms > entry.at_ms - REPEATS_WITHIN_MS:
                 break
             del self._seen[oldest]
-        name = msgspec.json.encode((entry.function, entry.request_id))
+        name = msgspec.json.encode((entry.tenant, entry.function, entry.request_id))
         key = blake2b(name, digest_size=16).digest()
         if key in self._seen:
             return False

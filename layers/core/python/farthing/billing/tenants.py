@@ -47,8 +47,8 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """A slice of every budget of a tenant, held by one process until it is spent or returned.
 
-    `free_pico` is what the scarcest budget had left beside all leases when this one was given,
-    `limit_pico` that budget's limit, `window` its day or month (`2026-11-22`, `2026-11`).
+    `free_pico` is what the scarcest budget had left beside all leases, this one among them, when
+    it was given; `limit_pico` its limit, `window` its day or month (`2026-11-22`, `2026-11`).
     """
 
     id: str
@@ -83,7 +83,8 @@ class BudgetStore(Protocol):
     """Counts what is free of each budget. Every method may raise `StoreUnavailable`."""
 
     def put_tenant(self, tenant: Tenant, /) -> None:
-        """Creates or changes a tenant; a changed limit changes what its open windows have free."""
+        """Creates or changes a tenant. What its windows have spent stays: a changed limit changes
+        what is free of them."""
 
     def tenant(self, name: str, /) -> Tenant | None: ...
 
@@ -102,14 +103,16 @@ class BudgetStore(Protocol):
     ) -> Lease | Shortage | Unlimited:
         """A slice of `want_pico`, or less where less is free, never below `least_pico`.
 
-        By one conditional write; the same `lease_id` again gives the same lease, so a lost answer
-        can be asked for once more. An unknown tenant is `Unlimited`.
+        By one conditional write; the same `lease_id` again gives the same lease while it is open,
+        so a lost answer can be asked for once more. An unknown tenant is `Unlimited`. Raises
+        `LedgerError` unless `0 <= least_pico <= want_pico`.
         """
 
     def settle_lease(self, lease_id: str, spent_pico: int, /) -> bool:
         """Returns what was not spent to every window and closes the lease; once.
 
-        `spent_pico` may not exceed the lease's amount. False if it is closed already or unknown.
+        False if it is closed already or unknown. Raises `LedgerError` for a `spent_pico` below 0
+        or above the lease's amount.
         """
 
     def expired(self, now_ms: int, /) -> Sequence[Lease]:
@@ -117,7 +120,8 @@ class BudgetStore(Protocol):
         was spent of each."""
 
     def charge(self, tenant: str, amount_pico: int, now_ms: int, /) -> None:
-        """Takes from every open window what was answered without a lease; may go below 0."""
+        """Takes from every open window what was answered without a lease, 0 or more; what is free
+        may go below 0. Asked twice it takes twice."""
 
     def free(self, tenant: str, now_ms: int, /) -> dict[str, tuple[int, int, int]]:
         """Each open window's (free, leased, limit), in pico-USD."""

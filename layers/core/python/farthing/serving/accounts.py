@@ -133,9 +133,14 @@ class Accounts:
         )
 
     def prefetch(self) -> None:
-        """Takes the only tenant's first lease while the models load."""
-        if self.leases is not None and self._settings.access != "keys":
-            self.leases.prefetch(self._settings.tenant)
+        """Takes the only tenant's first lease while the models load.
+
+        Not where a snapshot will be taken, whose copies would all spend the same lease.
+        """
+        settings = self._settings
+        known = settings.access != "keys" and settings.initialization != "snap-start"
+        if self.leases is not None and known:
+            self.leases.prefetch(settings.tenant)
 
     def close(self) -> None:
         """Returns what is not spent and sends what is not sent; a server calls it as it stops."""

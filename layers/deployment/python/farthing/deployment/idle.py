@@ -9,17 +9,25 @@ from __future__ import annotations
 
 import tomllib
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from farthing.billing.meter import FREE_DISK_MB, MB_PER_GB
 from farthing.billing.prices import read_price_book
+from farthing.billing.quantities import FREE_DISK_MB, MB_PER_GB
 from farthing.deployment.alibaba.stack import read_stack
 from farthing.deployment.aws.stack import REGION, make_stack, read_template
-from farthing.deployment.aws.standing import HOURS_PER_MONTH, INSTANCES_MIN, standing_usd
+from farthing.deployment.aws.standing import (
+    HOURS_PER_MONTH,
+    INSTANCES_MIN,
+    SETTLE_MS,
+    settling_usd,
+    standing_usd,
+)
 from farthing.deployment.documents import Unreadable
-from farthing.deployment.knative.overlay import annotations_of
+from farthing.deployment.knative.environment import DEFAULT_NODE
+from farthing.deployment.knative.ledger import EVERY
+from farthing.deployment.knative.overlay import annotations_of, dig, name_of
 from farthing.deployment.knative.render import overlay_names, render, renderer
 from farthing.errors import FarthingError, PriceMissing
 
@@ -28,12 +36,15 @@ if TYPE_CHECKING:
 
     from farthing.billing.prices import PriceBook
     from farthing.deployment.aws.stack import Stack
+    from farthing.deployment.knative.overlay import Overlay
     from farthing.deployment.project import Project
 
 SECONDS_PER_MONTH = Decimal(HOURS_PER_MONTH * 3600)
 NO_RULE = "no"
 BY_PROXY = "by calls in flight"
 BY_CONCURRENCY = "of concurrency"
+# A ledger adds the same to each of AWS's profiles, so it is shown for one.
+BILLING = {"Billing": "on"}
 AUTOSCALING = "autoscaling.knative.dev"
 
 
@@ -79,15 +90,16 @@ def profiles(project: Project) -> list[Profile]:
 def _aws(project: Project, book: PriceBook) -> Iterator[Profile]:
     template = read_template(project)
     config = tomllib.loads((project.root / "samconfig.toml").read_text(encoding="utf-8"))
-    for name in ("zero", "warm", "cpu"):
+    for name, ledger in (("zero", {}), ("zero", BILLING), ("warm", {}), ("cpu", {})):
         deploy = config[name]["deploy"]["parameters"]
         chosen = dict(pair.split("=", 1) for pair in deploy["parameter_overrides"])
         region = deploy["region"]
-        stack = make_stack(template, chosen, region)
+        stack = make_stack(template, {**chosen, **ledger}, region)
+        named = ", ".join([name, *(f"{key}={it}" for key, it in ledger.items())])
         try:
-            yield _aws_profile(name, stack, book, region)
+            yield _aws_profile(named, stack, book, region)
         except PriceMissing:
-            rules = _aws_profile(name, stack, book, REGION)
+            rules = _aws_profile(named, stack, book, REGION)
             unpriced = f"no price in {region}"
             yield msgspec.structs.replace(rules, idle_usd_month=None, idle=unpriced)
 
@@ -98,7 +110,8 @@ def _aws_profile(name: str, stack: Stack, book: PriceBook, region: str) -> Profi
         for alarm in stack.of("AWS::CloudWatch::Alarm")
     )
     alarms_usd = metrics * book.price("cloudwatch.alarm", region).rate
-    standing = standing_usd(stack, book, region)
+    settling = settling_usd(stack, book, region)
+    standing = standing_usd(stack, book, region) - settling
     parts = [f"{metrics} alarm metrics {alarms_usd:.2f}"]
     zero, cpu = "yes", NO_RULE
     if stack.of("AWS::Serverless::CapacityProvider"):
@@ -109,7 +122,10 @@ def _aws_profile(name: str, stack: Stack, book: PriceBook, region: str) -> Profi
     elif standing:
         parts.append(f"provisioned concurrency {standing:.2f}")
         zero, cpu = "no", BY_CONCURRENCY
-    return Profile("AWS Lambda", name, zero, cpu, alarms_usd + standing, ", ".join(parts))
+    if settling:
+        parts.append(f"settle's runs {settling:.2f}, and a secret that the book has no price of")
+    usd = alarms_usd + standing + settling
+    return Profile("AWS Lambda", name, zero, cpu, usd, ", ".join(parts))
 
 
 def _alibaba(project: Project, book: PriceBook) -> Iterator[Profile]:
@@ -165,12 +181,25 @@ def _knative(project: Project, book: PriceBook) -> Iterator[Profile]:
             )
             is_hpa = notes.get(f"{AUTOSCALING}/class", "").startswith("hpa.")
             cpu.add(f"yes, {notes.get(f'{AUTOSCALING}/target')} %" if is_hpa else BY_PROXY)
+        settling = sum((_job_usd(overlay, it, book) for it in overlay.of("CronJob")), Decimal(0))
+        pods = f"{floor} pods' share of a node" if floor else "no pod"
         workers = len(overlay.of("ScaledObject"))
         yield Profile(
             "Knative",
             name,
             "no" if floor else "yes",
             ", ".join(sorted(cpu)) + ("; workers yes" if workers else ""),
-            usd,
-            f"{floor} pods' share of a node" if floor else "no pod",
+            usd + settling,
+            f"{pods}, settle's runs {settling:.2f}" if settling else pods,
         )
+
+
+def _job_usd(overlay: Overlay, job: dict[str, Any], book: PriceBook) -> Decimal:
+    """A month of runs of a job that find nothing: its pods' share of the default node."""
+    every = EVERY.fullmatch(str(dig(job, "spec.schedule")))
+    size = overlay.jobs[name_of(job)]
+    seconds = Decimal(60 // int(every[1]) * HOURS_PER_MONTH * SETTLE_MS if every else 0) / 1000
+    return seconds * (
+        book.price(f"knative.vcpu.{DEFAULT_NODE}", REGION).rate * size.vcpu_milli / 1000
+        + book.price(f"knative.memory.{DEFAULT_NODE}", REGION).rate * size.memory_mb / MB_PER_GB
+    )

@@ -75,6 +75,11 @@ class Project(msgspec.Struct, frozen=True):
             functions={name: _function(file, name, table) for name, table in tables.items()},
         )
 
+    @property
+    def ledger_tag(self) -> str:
+        """The tag of an image that was built with the layer ledger beside the function's own."""
+        return f"{self.version}-ledger"
+
     def function(self, name: str) -> Function:
         """Raises `ProjectError` naming the functions there are."""
         try:

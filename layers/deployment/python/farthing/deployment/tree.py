@@ -23,8 +23,9 @@ DESCRIPTION = "pyproject.toml"
 LOCK = "requirements.lock"
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 NEED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[([^\]]*)\])?")
-# Core's documentation pages and servers import what only a long-lived server installs.
-ALSO = {"core": ("server",)}
+# What a layer imports where a function does not go: core's documentation pages and servers, the
+# ledger's readers of providers' exports and its plots.
+ALSO = {"core": ("server",), "ledger": ("reports",)}
 # The cloud's own runtime brings these: https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html
 OF_THE_RUNTIME = {"boto3", "botocore"}
 
@@ -102,11 +103,12 @@ def _check_function(project: Project, name: str, function: Function) -> Iterator
 
 
 def _check_targets(at: str, function: Function) -> Iterator[Finding]:
-    if function.clouds == ("aws",) and function.concurrency != 1:
+    if (function.clouds == ("aws",) or not function.models) and function.concurrency != 1:
         yield Finding(
             DESCRIPTION,
             f"{at}.concurrency",
-            f"It is {function.concurrency}, but Lambda gives an environment one call at a time.",
+            f"It is {function.concurrency}, but Lambda gives an environment one call at a time, "
+            "and a function without a model serves nobody.",
             "Write 1.",
         )
     wanted = {

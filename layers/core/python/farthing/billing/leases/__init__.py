@@ -206,6 +206,7 @@ class Leases:
             f"This call would cost {plain(EXACT.scaleb(amount, -PICO_DIGITS))} USD, and {left_usd} "
             f"USD are left of the budget for {shortage.window}, which resets at {until}. Raise the "
             "budget, send less, or call again then.",
+            {"left_usd": left_usd, "resets_at": until},
             retry_after=str(max(1, math.ceil(left_s))),
             x_farthing_budget_left_usd=left_usd,
             x_farthing_budget_resets=until,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from farthing.billing.outage import Outage
@@ -38,7 +39,7 @@ class Teller:
         self.ttl_ms = ttl_ms
         self.now_s = clock_s
         self._clock_ms = clock_ms
-        self._latest_ms = 0
+        self._latest_ms = clock_ms()
         consequence = "calls go on unleased" if fails_open else "calls without a lease are refused"
         self._outage = Outage(consequence, clock_s)
         self._unreturned: deque[tuple[str, int]] = deque(maxlen=UNRETURNED_MAX)
@@ -56,8 +57,10 @@ class Teller:
         self, tenant: str, lease_id: str, want_pico: int, least_pico: int
     ) -> Lease | Shortage | Unlimited:
         """The store's answer, after what could not be returned earlier was."""
-        while self._unreturned:
-            self._settle(*self._unreturned.popleft())
+        # Other tenants' threads do the same at the same time.
+        with suppress(IndexError):
+            for _ in range(len(self._unreturned)):
+                self._settle(*self._unreturned.popleft())
         return self._outage.ask(
             lambda: self._store.lease(
                 tenant,

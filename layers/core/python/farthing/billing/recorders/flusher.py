@@ -50,8 +50,8 @@ class Flusher:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begins, unless it has begun."""
-        if self._thread is None:
+        """Begins, unless it runs."""
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="farthing-flusher", daemon=True)
             self._thread.start()
 
@@ -60,9 +60,10 @@ class Flusher:
         self._wake.set()
 
     def stop(self, deadline_s: float) -> None:
-        """Sends what there is and ends; returns at the deadline at the latest."""
+        """Sends what there is and ends, also a second time; returns at the deadline at latest."""
         self._is_stopping = True
         self._wake.set()
+        self.start()
         if self._thread is not None:
             self._thread.join(deadline_s)
 

@@ -62,12 +62,13 @@ class SpoolRecorder:
         self._sealed: deque[Segment] = deque()
         self._size_bytes = 0
         self._unwritten: deque[bytes] = deque(maxlen=UNWRITTEN_MAX)
+        self._is_refused = False
         self._flusher = Flusher(self, self._ledger)
 
     @property
     def is_full(self) -> bool:
         """Whether the spool has reached its size, or the disk refused the last entry."""
-        return self._size_bytes >= self._size_max_bytes or bool(self._unwritten)
+        return self._size_bytes >= self._size_max_bytes or self._is_refused
 
     def record(self, **fields: Any) -> None:
         with self._lock:
@@ -78,11 +79,13 @@ class SpoolRecorder:
             self._unwritten.append(msgspec.json.encode(entry))
             try:
                 self._write()
+                self._is_refused = False
             except OSError as error:
                 # The segment may end in a torn line: it is left as it is, and another begun.
                 self._seal()
-                if len(self._unwritten) == 1:
+                if not self._is_refused:
                     log.error("an entry could not be spooled: %s", type(error).__name__)
+                self._is_refused = True
 
     def close(self) -> None:
         """Sends what there is, for 5 s at most; what is left waits for the next process."""

@@ -20,7 +20,8 @@ APPLICATION = "farthing"
 ABSENT = object()
 
 # A secret comes from the environment of whoever deploys, without a default in the file.
-SECRET = re.compile(r"(KEYS?|SECRET|TOKEN|PASSWORD)$")
+# A ledger's address holds the database's password.
+SECRET = re.compile(r"(KEYS?|LEDGER|SECRET|TOKEN|PASSWORD)$")
 FROM_ENVIRONMENT = re.compile(r"\$\{env\('\w+'\)\}")
 
 # Container Registry's hosts: personal and enterprise editions, public and inside a VPC.
@@ -122,11 +123,13 @@ def _image(name: str, project: Project, props: Mapping[str, Any]) -> Iterator[Fa
     wanted_name = f"farthing-{name}"
     if repository.rpartition("/")[2] != wanted_name:
         yield Fault(at, f"The image is {image!r}, not {wanted_name}.", f"Name {wanted_name}.")
-    if tag != project.version:
+    has_ledger = look_up(props, "environmentVariables.FARTHING_LEDGER") is not ABSENT
+    wanted_tag = project.ledger_tag if has_ledger else project.version
+    if tag != wanted_tag:
         yield Fault(
             at,
-            f"The image's tag is {tag!r}; the amd64 image of this version is {project.version}.",
-            f"Write the tag {project.version}; Function Compute runs amd64 only.",
+            f"The image's tag is {tag!r}; the amd64 image of this version is {wanted_tag}.",
+            f"Write the tag {wanted_tag}; Function Compute runs amd64 only.",
         )
     region = str(props.get("region"))
     if not REGISTRY.match(repository) or region not in repository:
@@ -172,6 +175,10 @@ def _environment(environment: Mapping[str, Any], props: Mapping[str, Any]) -> It
         at = "environmentVariables.FARTHING_ACCESS"
         says = f"FARTHING_KEYS is set, but access is {settings.access!r}, so no key is asked for."
         yield Fault(at, says, "Write keys, or remove FARTHING_KEYS.")
+    if settings.ledger and settings.recorder != "line":
+        at = "environmentVariables.FARTHING_RECORDER"
+        says = "An instance stands still between calls, so a spool would wait in it and be lost."
+        yield Fault(at, says, "Write line: the log project keeps the entries.")
     if settings.disk_mb != props.get("diskSize"):
         yield Fault(
             "diskSize",

@@ -45,15 +45,21 @@ def check_access(project: Project, stack: Stack) -> Iterator[Finding]:
 
 def _settings(stack: Stack) -> Iterator[Rule]:
     keys = stack.by_keys
-    parameter = stack.parameters.get("KeysParameter")
+    secret = stack.parameters.get("KeysSecret")
+    revoked = stack.parameters.get("RevokedKeys")
     access = f"Access is {'keys' if keys else 'iam'}"
     yield Rule("FunctionUrlConfig.AuthType", exactly("NONE" if keys else "AWS_IAM"), access)
     variables = "Environment.Variables.FARTHING_"
     yield Rule(f"{variables}ACCESS", exactly("keys" if keys else "platform"), access)
     yield Rule(
         f"{variables}KEYS",
-        exactly(f"{{{{resolve:ssm:{parameter}}}}}") if keys else ABSENT,
-        f"{access}, and keys come from the SSM parameter that KeysParameter names",
+        exactly(f"{{{{resolve:secretsmanager:{secret}}}}}") if keys else ABSENT,
+        f"{access}, and what verifies keys comes from the secret that KeysSecret names",
+    )
+    yield Rule(
+        f"{variables}REVOKED",
+        exactly(revoked) if revoked else ABSENT,
+        "RevokedKeys are refused, and none while it is empty",
     )
 
 

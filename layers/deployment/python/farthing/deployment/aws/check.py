@@ -8,6 +8,7 @@ from farthing.billing.prices import read_price_book
 from farthing.deployment.aws.access import check_access
 from farthing.deployment.aws.frame import check_template
 from farthing.deployment.aws.functions import check_functions
+from farthing.deployment.aws.ledger import check_ledger
 from farthing.deployment.aws.outputs import check_outputs
 from farthing.deployment.aws.packages import check_layers
 from farthing.deployment.aws.parameters import check_parameters
@@ -66,6 +67,7 @@ def _stack(project: Project, stack: Stack, book: PriceBook) -> Iterator[Finding]
     yield from check_roles(project, stack)
     yield from check_watch(project, stack)
     yield from check_wallet(project, stack, book)
+    yield from check_ledger(stack)
     yield from check_outputs(project, stack)
 
 

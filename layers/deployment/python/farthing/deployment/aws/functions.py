@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from farthing.deployment.aws.names import ALIAS, FUNCTION, QUEUE, deployed, serving
+from farthing.deployment.aws.names import (
+    ALIAS,
+    FUNCTION,
+    LOG_GROUP,
+    QUEUE,
+    deployed,
+    expected,
+    serving,
+)
 from farthing.deployment.aws.packages import check_package
 from farthing.deployment.aws.stack import CAP, TEMPLATE
 from farthing.deployment.aws.wanted import (
@@ -27,6 +36,8 @@ if TYPE_CHECKING:
 
 INSTANCE_MEMORY_MB = 2048
 PROVIDER = "AWS::Serverless::CapacityProvider"
+SECRET = re.compile(r"(KEYS?|TOKEN|PASSWORD)$")
+FROM_SECRET = re.compile(r"\{\{resolve:secretsmanager:[^{}]+\}\}")
 GRADUAL = tuple(
     [f"Canary10Percent{minutes}Minutes" for minutes in (5, 10, 15, 30)]
     + ["Linear10PercentEvery1Minute"]
@@ -36,8 +47,7 @@ GRADUAL = tuple(
 
 def check_functions(project: Project, stack: Stack) -> Iterator[Finding]:
     served = serving(project)
-    # Managed Instances carry what serves models; the rest stays with the other profiles.
-    wanted = served if stack.profile == "cpu" else project.on("aws")
+    wanted = expected(project, stack)
     for name, function in wanted.items():
         resource = stack.function(name)
         if resource is None:
@@ -51,9 +61,9 @@ def check_functions(project: Project, stack: Stack) -> Iterator[Finding]:
         yield from hold(resource, _common(name, function, stack))
         yield from _failures(stack, resource)
         yield from check_package(project, name, function, resource)
+        yield from _variables(resource)
         if name in served:
             yield from hold(resource, _serving(stack, function))
-            yield from _variables(resource)
     for resource in stack.of(FUNCTION):
         name = str(resource.get("FunctionName")).removeprefix(deployed(""))
         if name not in project.on("aws"):
@@ -63,11 +73,18 @@ def check_functions(project: Project, stack: Stack) -> Iterator[Finding]:
                 "deploys none of that name on aws.",
                 "Name it ${AWS::StackName}-NAME, as pyproject.toml does, or describe it there.",
             )
+        elif name not in wanted:
+            yield missing(
+                f"Resources.{resource.id}.Condition",
+                f"{name} is deployed with Profile {stack.profile}, Billing "
+                f"{stack.parameters.get('Billing')}, where nothing calls it.",
+                "Give it a condition.",
+            )
 
 
 def _common(name: str, function: Function, stack: Stack) -> Iterator[Rule]:
     memory_mb = function.memory_mb
-    if stack.profile == "cpu":
+    if stack.profile == "cpu" and function.models:
         memory_mb = max(memory_mb, INSTANCE_MEMORY_MB)
     described = f"pyproject.toml gives {name}"
     yield Rule("MemorySize", exactly(memory_mb), f"{described} {memory_mb} MB")
@@ -177,7 +194,7 @@ def _failures(stack: Stack, resource: Resource) -> Iterator[Finding]:
             Rule(path + "Destination", one_of(*queues), why),
         ],
     )
-    group = stack.one("AWS::Logs::LogGroup", LogGroupName=resource.get("LoggingConfig.LogGroup"))
+    group = stack.one(LOG_GROUP, LogGroupName=resource.get("LoggingConfig.LogGroup"))
     name = f"/aws/lambda/{resource.get('FunctionName')}"
     if group is None or group.get("LogGroupName") != name:
         yield missing(
@@ -189,7 +206,14 @@ def _failures(stack: Stack, resource: Resource) -> Iterator[Finding]:
 
 
 def _variables(resource: Resource) -> Iterator[Finding]:
-    for variable in resource.get("Environment.Variables") or {}:
+    for variable, value in (resource.get("Environment.Variables") or {}).items():
+        if SECRET.search(variable) and not FROM_SECRET.fullmatch(str(value)):
+            yield Finding(
+                TEMPLATE,
+                f"Resources.{resource.id}.Environment.Variables.{variable}",
+                "It is a secret, and is not read from Secrets Manager.",
+                "Write {{resolve:secretsmanager:NAME}}.",
+            )
         if variable.startswith(PREFIX) and variable not in known_variables():
             yield Finding(
                 TEMPLATE,

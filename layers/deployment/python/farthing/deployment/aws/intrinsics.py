@@ -33,6 +33,8 @@ FORMS = {
     ("AWS::SQS::Queue", "QueueName"): "{name}",
     ("AWS::IAM::Role", "Arn"): "arn:aws:iam::" + ACCOUNT + ":role/{name}",
     ("AWS::CloudWatch::Alarm", "Arn"): "arn:aws:cloudwatch:{place}:alarm:{name}",
+    ("AWS::DynamoDB::Table", "Arn"): "arn:aws:dynamodb:{place}:table/{name}",
+    ("AWS::Events::Rule", "Arn"): "arn:aws:events:{place}:rule/{name}",
 }
 NAMES = ("FunctionName", "LogGroupName", "CapacityProviderName", "QueueName", "RoleName")
 
@@ -204,7 +206,7 @@ INTRINSICS: dict[str, Callable[[Evaluator, Any, str], Any]] = {
     ),
     "Fn::Equals": _equal,
     "Fn::Not": lambda it, argument, at: _each(it, argument, at) == [False],
-    "Fn::And": lambda it, argument, at: all(_each(it, argument, at)),
-    "Fn::Or": lambda it, argument, at: any(_each(it, argument, at)),
+    "Fn::And": lambda it, argument, at: all(side is True for side in _each(it, argument, at)),
+    "Fn::Or": lambda it, argument, at: any(side is True for side in _each(it, argument, at)),
     "Fn::Contains": lambda it, argument, at: it.value(argument[1], at) in it.value(argument[0], at),
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from farthing.deployment.aws.stack import PLANS
 from farthing.deployment.aws.wanted import missing
 
 if TYPE_CHECKING:
@@ -28,11 +30,27 @@ class Parameter(NamedTuple):
     why: str
 
 
+# Lambda takes 4 KB of variables together.
+TOO_LONG = "x" * 4000
 SWITCH = Parameter("off", ("off", "on"), ("yes",), "it is off unless someone asks for it")
 PARAMETERS = {
     "Profile": Parameter("zero", ("zero", "warm", "cpu"), ("hot",), "nothing runs unless asked"),
     "Access": Parameter("iam", ("iam", "keys"), ("none",), "AWS authenticates unless told not to"),
-    "KeysParameter": Parameter(None, ("/farthing/keys",), (), "keys are read from it"),
+    "KeysSecret": Parameter(None, ("farthing/keys",), (), "keys are read from it"),
+    "RevokedKeys": Parameter(
+        "",
+        ("", "3f9a1c", "3f9a1c,77b0e2"),
+        (TOO_LONG,),
+        "no key is revoked unasked, and a list fits",
+    ),
+    "Billing": SWITCH,
+    "BudgetOutage": Parameter(
+        "closed", ("closed", "open"), ("yes",), "no call is answered that no budget was asked for"
+    ),
+    "Plans": Parameter(
+        "", ("", PLANS), (TOO_LONG,), "tenants pay cost unless a plan that fits says so"
+    ),
+    "SigningKeySecret": Parameter(None, ("farthing/signing-key",), (), "receipts are signed by it"),
     "HttpApi": SWITCH,
     "SnapStart": SWITCH,
     "Tracing": SWITCH,
@@ -87,6 +105,8 @@ def takes(parameter: Mapping[str, Any], value: Any) -> bool:
         least, most = (number(parameter.get(key), amount) for key in ("MinValue", "MaxValue"))
         if not least <= amount <= most:
             return False
+    if not 0 <= len(str(value)) <= number(parameter.get("MaxLength"), math.inf):
+        return False
     allowed = parameter.get("AllowedValues")
     if allowed is not None and str(value) not in map(str, allowed):
         return False

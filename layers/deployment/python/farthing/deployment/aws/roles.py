@@ -10,7 +10,11 @@ from farthing.deployment.aws.names import (
     BREAKER,
     BUDGET_TOPIC,
     FUNCTION,
+    LOG_GROUP,
+    PLACE,
+    SETTLE,
     alias_arn,
+    deployed,
     function_arn,
     serving,
 )
@@ -30,6 +34,16 @@ ACTION = re.compile(r"[a-z0-9-]+:[A-Z][A-Za-z]+")
 LOGGING = ("logs:CreateLogStream", "logs:PutLogEvents")
 # X-Ray knows no resources: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
 TRACING = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
+# What the store asks of DynamoDB; a transaction needs the permissions of its parts:
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
+LEDGER = (
+    "dynamodb:BatchGetItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:Query",
+    "dynamodb:UpdateItem",
+)
 ACCOUNT_ONLY = {"StringEquals": {"aws:SourceAccount": "123456789012"}}
 
 
@@ -82,13 +96,21 @@ def _needs(project: Project, stack: Stack, function: Resource) -> Iterator[Findi
     needs.add(("sqs:SendMessage", str(failures)))
     if function.get("Tracing") == "Active":
         needs |= {(action, "*") for action in TRACING}
-    if function.get("FunctionName") == f"farthing-{BREAKER}":
-        stops = _stops(project, stack)
-        needs |= stops
-        for action, resource in sorted(has - needs):
+    name = str(function.get("FunctionName")).removeprefix(deployed(""))
+    if name != BREAKER:
+        tables = [it.id for it in stack.of("AWS::DynamoDB::Table")]
+        needs |= {
+            (action, f"arn:aws:dynamodb:{PLACE}:table/{it}") for action in LEDGER for it in tables
+        }
+    if name == BREAKER:
+        needs |= _stops(project, stack)
+    elif name == SETTLE:
+        needs |= _reads(stack)
+    for action, resource in sorted(has - needs):
+        if name in {BREAKER, SETTLE} or action.startswith("dynamodb:"):
             yield missing(
                 f"Resources.{role.id}",
-                f"The breaker may {action} on {resource}, which it has no use for.",
+                f"The function {name} may {action} on {resource}, which it has no use for.",
                 "Take it away.",
             )
     for action, resource in sorted(needs - has):
@@ -105,6 +127,17 @@ def _stops(project: Project, stack: Stack) -> set[tuple[str, str]]:
     if stack.profile == "warm":
         stops |= {("lambda:DeleteProvisionedConcurrencyConfig", alias_arn(name)) for name in names}
     return stops
+
+
+def _reads(stack: Stack) -> set[tuple[str, str]]:
+    """What settle reads: every log of the stack, and the secret that it signs with."""
+    secret = stack.parameters.get("SigningKeySecret")
+    named = f"arn:aws:secretsmanager:{PLACE}:secret:{secret}-??????"
+    reads = {
+        ("logs:FilterLogEvents", f"arn:aws:logs:{PLACE}:log-group:{it.get('LogGroupName')}:*")
+        for it in stack.of(LOG_GROUP)
+    }
+    return reads | {("secretsmanager:GetSecretValue", named)}
 
 
 def _narrow(document: Any, at: str) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ TEMPLATE = "template.yaml"
 REGION = "us-east-1"
 NETWORK = {"SubnetIds": ["subnet-0a1b2c3d"], "SecurityGroupIds": ["sg-0a1b2c3d"]}
 CAP = 5
+PLANS = '[{"name": "shop", "markup": "1.2"}]'
 # What is deployed in one of these ways is read and checked in that way. The first is the default.
 SCENARIOS: tuple[dict[str, Any], ...] = (
     {},
@@ -27,11 +28,14 @@ SCENARIOS: tuple[dict[str, Any], ...] = (
     {"SnapStart": "on"},
     {"Tracing": "on"},
     {"ReservedConcurrency": str(CAP)},
+    {"Billing": "on"},
     {"AlarmEmail": "operator@example.org"},
     {"Profile": "warm"},
-    {"Profile": "warm", "Access": "keys", "HttpApi": "on"},
+    {"Profile": "warm", "Access": "keys", "HttpApi": "on", "RevokedKeys": "3f9a1c"},
+    {"Profile": "warm", "Billing": "on", "BudgetOutage": "open", "Plans": PLANS, "Tracing": "on"},
     {"Profile": "cpu", **NETWORK},
     {"Profile": "cpu", "Access": "keys", "HttpApi": "on", "Tracing": "on", **NETWORK},
+    {"Profile": "cpu", "Billing": "on", "Plans": PLANS, "RevokedKeys": "3f9a1c", **NETWORK},
 )
 
 
@@ -75,6 +79,10 @@ class Stack(msgspec.Struct, frozen=True):
     @property
     def by_keys(self) -> bool:
         return self.chosen.get("Access") == "keys"
+
+    @property
+    def with_billing(self) -> bool:
+        return self.chosen.get("Billing") == "on"
 
     def of(self, kind: str) -> list[Resource]:
         return [it for it in self.resources.values() if it.type == kind]

@@ -11,8 +11,10 @@ from farthing.deployment.aws.names import (
     ALIAS,
     BUDGET_TOPIC,
     FUNCTION,
+    LOG_GROUP,
     PLACE,
     QUEUE,
+    SETTLE,
     deployed,
     serving,
 )
@@ -37,18 +39,20 @@ if TYPE_CHECKING:
 # The longest that SQS keeps a message.
 FOURTEEN_DAYS_S = 14 * 24 * 3600
 LATEST_WORD_S = 900
-LOG_GROUP = "LoggingConfig.LogGroup"
+SETTLED_WITHIN_S = 3600
 ABOVE = exactly("GreaterThanThreshold")
 MINUTES = re.compile(r"(\d+)Minutes?$")
 
 
 def check_watch(project: Project, stack: Stack) -> Iterator[Finding]:
-    for group in stack.of("AWS::Logs::LogGroup"):
+    for group in stack.of(LOG_GROUP):
         days = stack.parameters.get("LogRetentionDays")
         why = "without the parameter's days logs are kept, and billed, for ever"
         yield from hold(group, [Rule("RetentionInDays", exactly(days), why)])
         writers = [
-            it for it in stack.of(FUNCTION) if it.get(LOG_GROUP) == group.get("LogGroupName")
+            it
+            for it in stack.of(FUNCTION)
+            if it.get("LoggingConfig.LogGroup") == group.get("LogGroupName")
         ]
         if not writers:
             yield missing(
@@ -58,6 +62,11 @@ def check_watch(project: Project, stack: Stack) -> Iterator[Finding]:
             )
     for name in serving(project):
         yield from _function_alarms(stack, name, project.functions[name].timeout_s)
+    if stack.with_billing:
+        yield from _settling(stack)
+    elif (alarm := _alarm_on(stack, SETTLE, "Errors")) is not None:
+        says = f"Without Billing there is no {SETTLE}, and an alarm costs by the month."
+        yield missing(f"Resources.{alarm.id}.Condition", says, "Give it the condition of Billing.")
     yield from _queues(stack)
     yield from _mail(stack)
 
@@ -96,6 +105,26 @@ def _function_alarms(stack: Stack, name: str, timeout_s: int) -> Iterator[Findin
                 f"{alarm.id} does not stop a new version that sets it off.",
                 "Name it there.",
             )
+
+
+def _settling(stack: Stack) -> Iterator[Finding]:
+    """Settling is scheduled, so its alarm has the time between two runs and no deployment."""
+    alarm = _alarm_on(stack, SETTLE, "Errors")
+    if alarm is None:
+        yield missing(
+            "Resources",
+            f"No alarm watches Errors of the alias {ALIAS} of {SETTLE}.",
+            "Add one on AWS/Lambda Errors, with the dimensions FunctionName and Resource.",
+        )
+        return
+    yield from hold(alarm, _timely(alarm, SETTLED_WITHIN_S))
+    yield from hold(
+        alarm,
+        [
+            Rule("Statistic", exactly("Sum"), "errors are counted"),
+            Rule("Threshold", exactly(0), "one failing run is already wrong"),
+        ],
+    )
 
 
 def _alarm_on(stack: Stack, name: str, metric: str) -> Resource | None:

@@ -35,10 +35,12 @@ SBOM_TOOLS = "infra/docker/requirements-sbom.txt"
 BUILD_PYTHON_ENV = {"PYTHONHASHSEED": "0"}
 # BuildKit and buildah state it; https://docs.docker.com/reference/dockerfile/#automatic-platform-args-in-the-global-scope
 ARCH = "$TARGETARCH"
+# Layers beyond the function's own, which both wheels and code must have.
+ALSO = "$ALSO"
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One call of ours in a RUN: `assemble.py wheels FUNCTION OUT TARGET ARCH`, `sbom.py …`."""
+    """One call of ours in a RUN: `assemble.py code FUNCTION OUT ALSO`, `sbom.py FUNCTION OUT`."""
 
     name: str
     arguments: tuple[str, ...]
@@ -131,6 +133,8 @@ def check_builders(project: Project, file: Dockerfile) -> Iterator[Finding]:
 def _check_step(project: Project, file: Dockerfile, stage: Stage, step: Step) -> Iterator[Finding]:
     arguments = ["$FUNCTION", step.out]
     target = stage.name.partition("-")[0]
+    if step.name in {"wheels", "code"}:
+        arguments.append(ALSO)
     if step.name == "wheels":
         arguments += [target, ARCH]
     if step.name not in {"wheels", "models", "code", "sbom"} or list(step.arguments) != arguments:

@@ -80,7 +80,8 @@ def check_start(project: Project, stage: Stage, module: str) -> Iterator[Finding
 
 
 def _check_server(project: Project, stage: Stage, environ: dict[str, str]) -> Iterator[Finding]:
-    longest_s = max(project.functions[it].timeout_s for it in image_functions(project, "http"))
+    served = [project.functions[it] for it in image_functions(project, "http")]
+    longest_s = max((it.timeout_s for it in served if it.models), default=0)
     bounds = {
         SERVER[0]: (PORT, PORT, "the port that platforms wait for"),
         SERVER[1]: (KEEP_ALIVE_S_MIN, 86_400, "longer than a proxy keeps a connection"),

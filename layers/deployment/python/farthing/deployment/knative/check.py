@@ -12,6 +12,7 @@ from farthing.deployment.knative import (
     containers,
     eventing,
     keda,
+    ledger,
     network,
     nodes,
     recommend,
@@ -37,6 +38,7 @@ RULES = (
     traffic.check,
     keda.check,
     recommend.check,
+    ledger.check,
 )
 PROFILES = ("zero", "warm")
 RENDERING_THREADS = 4

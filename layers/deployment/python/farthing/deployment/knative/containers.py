@@ -9,6 +9,7 @@ from farthing.deployment.knative.environment import broken_environment, broken_s
 from farthing.deployment.knative.overlay import dig, name_of
 from farthing.deployment.knative.pods import pods
 from farthing.deployment.knative.quantities import memory_mb
+from farthing.settings import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,9 +87,18 @@ def _broken(overlay: Overlay, pod: Pod, container: dict[str, Any]) -> Iterator[B
 
 
 def _broken_image(overlay: Overlay, pod: Pod, container: dict[str, Any]) -> Iterator[Broken]:
-    names = [pod.function] if pod.function else sorted(overlay.functions)
+    """The version's image; one that keeps a ledger has the wheels for it."""
     image = str(container.get("image"))
-    wanted = {f"farthing-{name}:{overlay.project.version}" for name in names}
+    tag, with_ledger = overlay.project.version, overlay.project.ledger_tag
+    env = {str(it.get("name")) for it in container.get("env") or []}
+    if pod.function:
+        wanted = {f"farthing-{pod.function}:{with_ledger if f'{PREFIX}LEDGER' in env else tag}"}
+    elif pod.owner.get("kind") == "CronJob":
+        wanted = {f"farthing-{name_of(pod.owner)}:{tag}"}
+    else:
+        wanted = {
+            f"farthing-{name}:{it}" for name in overlay.functions for it in (tag, with_ledger)
+        }
     registry, _, last = image.rpartition("/")
     if last not in wanted or not re.fullmatch(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*", registry):
         yield (
@@ -126,7 +136,10 @@ def _broken_folders(pod: Pod, container: dict[str, Any]) -> Iterator[Broken]:
         yield "volumeMounts", f"{name} is not both a volume and mounted.", "State both, or neither."
     for name, volume in volumes.items():
         size_mb = memory_mb(dig(volume, "emptyDir.sizeLimit"))
-        if "emptyDir" in volume and (size_mb is None or not 1 <= size_mb <= TMP_MB_MAX):
+        # A volume that names no source is an emptyDir, and without bounds.
+        if (len(volume) == 1 or "emptyDir" in volume) and (
+            size_mb is None or not 1 <= size_mb <= TMP_MB_MAX
+        ):
             yield (
                 "volumeMounts",
                 f"{name} may grow to {dig(volume, 'emptyDir.sizeLimit') or 'the whole disk'}.",

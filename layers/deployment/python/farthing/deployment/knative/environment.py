@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from farthing.billing.prices import read_price_book
-from farthing.deployment.knative.overlay import dig
+from farthing.deployment.knative.overlay import dig, name_of
 from farthing.deployment.knative.quantities import cpu_milli, memory_mb
 from farthing.errors import PriceMissing
 from farthing.settings import DEFAULTS, PREFIX, known_variables
@@ -32,15 +32,18 @@ def broken_size(overlay: Overlay, pod: Pod, container: dict[str, Any]) -> Iterat
                 f"It is {asked}, and the limit {given}: what is priced is neither.",
                 "State both, and alike.",
             )
-        if pod.function is None:
+        known = {**overlay.functions, **overlay.jobs}
+        job = name_of(pod.owner) if pod.owner.get("kind") == "CronJob" else None
+        described = pod.function or job
+        if described not in known:
             continue
-        function = overlay.functions[pod.function]
+        function = known[described]
         wanted, unit = (function.vcpu_milli, "m") if name == "cpu" else (function.memory_mb, "Mi")
         found = cpu_milli(given) if name == "cpu" else memory_mb(given)
         if found != wanted:
             yield (
                 f"resources.limits.{name}",
-                f"It is {given}, but pyproject.toml gives {pod.function} {wanted}{unit}.",
+                f"It is {given}, but pyproject.toml gives {described} {wanted}{unit}.",
                 "Make them agree.",
             )
 

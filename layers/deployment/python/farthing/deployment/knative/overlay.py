@@ -41,7 +41,13 @@ class Overlay:
 
     @property
     def functions(self) -> dict[str, Function]:
-        return self.project.on("knative")
+        """The functions that answer: each is a Service."""
+        return {name: it for name, it in self.project.on("knative").items() if it.models}
+
+    @property
+    def jobs(self) -> dict[str, Function]:
+        """The functions that a clock starts: each is a CronJob, where there is a ledger."""
+        return {name: it for name, it in self.project.on("knative").items() if not it.models}
 
     def services(self) -> list[tuple[str, dict[str, Any]]]:
         """Knative's Services with the function that each runs: `embed`, or a twin `embed-spot`."""

@@ -33,11 +33,13 @@ class Pod(NamedTuple):
 
 
 def pods(overlay: Overlay) -> Iterator[Pod]:
-    """Every pod that the overlay would start, the JobSinks' included."""
+    """Every pod that the overlay would start, those of CronJobs and JobSinks included."""
     for function, service in overlay.services():
         yield Pod(service, "spec.template.spec", function)
     for deployment in overlay.of("Deployment"):
         yield Pod(deployment, "spec.template.spec", image_function(overlay, deployment))
+    for job in overlay.of("CronJob"):
+        yield Pod(job, "spec.jobTemplate.spec.template.spec", None)
     for sink in overlay.of("JobSink"):
         yield Pod(sink, "spec.job.spec.template.spec", None)
 

@@ -65,6 +65,21 @@ def describe(root: Path, function: str) -> dict[str, Any]:
     return described
 
 
+def chosen_layers(root: Path, described: dict[str, Any], also: str) -> list[str]:
+    """The function's layers and those that `also` names, separated by spaces.
+
+    Raises `AssemblyError` for a folder that layers/ does not have.
+    """
+    own: list[str] = described["layers"]
+    added = [layer for layer in also.split() if layer not in own]
+    for layer in added:
+        if not (root / "layers" / layer / "python").is_dir():
+            raise AssemblyError(
+                f"ALSO: there is no layer {layer!r}. Name a folder of layers/, such as ledger."
+            )
+    return own + added
+
+
 def requirements(root: Path, layers: list[str], target: str) -> list[Path]:
     """The pinned wheels of the layers, and of what the target adds to them."""
     files = [root / "layers" / layer / "python" / "requirements.txt" for layer in layers]
@@ -160,21 +175,24 @@ def settle(folder: Path) -> None:
         os.utime(path, (EPOCH_S, EPOCH_S), follow_symlinks=False)
 
 
-def main(step: str, function: str, out: Path, target: str = "", machine: str = "") -> None:
+def main(
+    step: str, function: str, out: Path, also: str = "", target: str = "", machine: str = ""
+) -> None:
     """One step of an image's build, in the folder that holds the project's files."""
     root, described = Path.cwd(), describe(Path.cwd(), function)
+    layers = chosen_layers(root, described, also)
     if step == "wheels":
         _require_same_python(root)
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         pip = [sys.executable, "-m", "pip"]
-        files = requirements(root, described["layers"], target)
+        files = requirements(root, layers, target)
         install(files, out, machine or os.uname().machine, python, pip)
         trim(out)
         compile_bytecode(out, "/opt/python")
     elif step == "models":
         copy_models(root, described["models"], out)
     elif step == "code":
-        copy_code(root, function, described["layers"], out)
+        copy_code(root, function, layers, out)
         # What starts the image cannot spell the function's name: an image's command is fixed text.
         (out / "functions" / "this").symlink_to(function)
         compile_bytecode(out, "/var/task")

@@ -24,7 +24,10 @@ OWN_BASE = "infra/docker/base/build.sh"
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What to build; an image left empty is the Dockerfile's own default."""
+    """What to build; an image left empty is the Dockerfile's own default.
+
+    `also` names layers beyond the function's own, such as `ledger`.
+    """
 
     function: str
     target: ImageTarget
@@ -32,14 +35,18 @@ class Request(msgspec.Struct, frozen=True):
     base_image: str = ""
     build_image: str = ""
     tag: str = ""
+    also: tuple[str, ...] = ()
 
     @property
     def stage(self) -> str:
         return self.target.removesuffix("-image")
 
     def name(self, project: Project) -> str:
-        """`farthing-classify:0.1.0-lambda` for Lambda, `farthing-classify:0.1.0` for HTTP."""
-        suffix = "-lambda" if self.stage == "lambda" else ""
+        """`farthing-classify:0.1.0-lambda` for Lambda, `farthing-classify:0.1.0` for HTTP.
+
+        With layers beyond the function's own, their names follow: `farthing-embed:0.1.0-ledger`.
+        """
+        suffix = "".join(f"-{it}" for it in ("lambda" * (self.stage == "lambda"), *self.also) if it)
         return self.tag or f"localhost/farthing-{self.function}:{project.version}{suffix}"
 
 
@@ -59,6 +66,7 @@ def build_image(project: Project, engine: Engine, request: Request) -> str:
     name = request.name(project)
     build_args = {
         "FUNCTION": request.function,
+        "ALSO": " ".join(request.also),
         "VERSION": project.version,
         "REVISION": _git(project.root, "rev-parse", "HEAD"),
         "SOURCE": _source(project.root),
@@ -79,6 +87,11 @@ def refuse_unfit(project: Project, request: Request) -> None:
             f"{request.function} has no target {request.target}; pyproject.toml gives it "
             f"{', '.join(function.targets)}. Choose one of those, or add it there."
         )
+    for layer in request.also:
+        if not (project.root / "layers" / layer / "python").is_dir():
+            raise PackError(
+                f"There is no layer {layer!r}. Name a folder of layers/, such as ledger."
+            )
     if request.arch == "arm64" and request.stage == "http" and "alibaba" in function.clouds:
         raise PackError(
             f"{request.function} also runs on Function Compute, which takes amd64 images only. "

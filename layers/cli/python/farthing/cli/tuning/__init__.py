@@ -1,0 +1,1 @@
+"""Times a function on this machine as if it had a platform's share of CPU."""

@@ -1,0 +1,1 @@
+"""What each provider sells for the work, a file for each kind."""

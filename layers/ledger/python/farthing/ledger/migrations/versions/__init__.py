@@ -1,0 +1,1 @@
+"""One revision a module, named by its number; numbers are compared as text."""

@@ -1,0 +1,1 @@
+"""Settlement: what instances measured against what the provider recorded, attempt by attempt."""

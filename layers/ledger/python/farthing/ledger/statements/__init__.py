@@ -1,0 +1,1 @@
+"""Statements for people and spreadsheets, made of `farthing.billing.invoices`."""
