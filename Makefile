@@ -58,11 +58,11 @@ $(SAM_VENV)/.ready:
 	$(SAM_VENV)/bin/pip install --quiet aws-sam-cli==1.170.0
 	touch $@
 
-# LiteLLM pins an older openai than the one that users have; its proxy is tested from outside.
+# LiteLLM pins an older openai than the one that users have; so it has an environment of its own.
 litellm: $(LITELLM_VENV)/.ready
 $(LITELLM_VENV)/.ready:
 	$(PYTHON) -m venv $(LITELLM_VENV)
-	$(LITELLM_VENV)/bin/pip install --quiet 'litellm[proxy]==1.106.2'
+	$(LITELLM_VENV)/bin/pip install --quiet litellm==1.106.2
 	touch $@
 
 # Each layer's own wheels, for images and zips: what the lock says, less what lower layers bring.

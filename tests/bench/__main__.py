@@ -25,6 +25,7 @@ NAMES = (
     "metering",
     "ledger",
     "recording",
+    "settlement",
     "direct",
     "http",
     "cold",

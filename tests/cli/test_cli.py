@@ -31,7 +31,22 @@ def farthing(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["serve"], ["invoke"], ["models"], ["key"], ["forge"], ["check", "deploy"], ["pack"]],
+    [
+        [],
+        ["serve"],
+        ["invoke"],
+        ["models"],
+        ["forge"],
+        ["check", "deploy"],
+        ["pack"],
+        ["quote"],
+        ["tune"],
+        *(["keys", name] for name in ("init", "create", "list", "budget", "revoke")),
+        *(
+            ["bill", name]
+            for name in (*("usage", "invoice", "seal", "receipt", "verify", "settle", "reconcile"),)
+        ),
+    ],
 )
 def test_help_teaches_every_command(command: list[str]) -> None:
     done = farthing(*command, "--help")
@@ -86,7 +101,8 @@ def test_a_refusal_exits_1_with_its_reason_on_stderr(models_dir: Path) -> None:
         (["serve", "--host", "0.0.0.0"], "FARTHING_KEYS is empty"),
         (["serve", "--host", "192.0.2.1"], "FARTHING_KEYS is empty"),
         (["serve", "--port", "{taken}"], "cannot be listened on"),
-        (["key", "House of Cards"], "not a tenant=sha256 pair"),
+        (["keys", "create", "--tenant", "House of Cards"], "A tenant's name has"),
+        (["keys", "create", "--tenant", "shop", "--scope", "paint"], "no scope 'paint'"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_1(

@@ -9,10 +9,17 @@ import sys
 import time
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from farthing.billing.prices import read_price_book
+from farthing.cli.tuning.measure import subject_of
+from farthing.cli.tuning.measure import tune as measure_tuning
 from farthing.cli.tuning.quotas import ControlGroup, OneCore, find_quota
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).parent.parent.parent
 FARTHING = Path(sys.executable).with_name("farthing")
@@ -128,3 +135,41 @@ def test_without_groups_one_core_stands_in_and_says_so() -> None:
             check=True,
         )
     assert done.stdout.strip() == "1" or not prefix
+
+
+class OneCoreOnly:
+    """A place that cannot hold a share: whatever is asked, a call takes 2 ms."""
+
+    name = "one core"
+    holds = False
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def run(
+        self, plan: Mapping[str, Any], environ: Mapping[str, str], vcpu_milli: int, memory_mb: int
+    ) -> dict[str, Any]:
+        self.asked.append(vcpu_milli)
+        answer = {"charge": {}, "usage": {"prompt_tokens": 9}}
+        calls = [2.0] * plan["calls"]
+        return {
+            "init_ms": 100.0,
+            "first_ms": 4.0,
+            "warm_ms": calls,
+            "peak_mb": 50,
+            "answer": answer,
+        }
+
+
+def test_where_no_share_can_be_held_other_sizes_are_reckoned_by_lambdas_rule() -> None:
+    place = OneCoreOnly()
+    subject = subject_of("classify", None, None, [])
+    book = read_price_book()
+    tuning = measure_tuning(
+        subject, place, [256, 1769], 10, book, "us-east-1", None, lambda _: None
+    )
+    assert set(place.asked) == {1000}
+    assert [size.warm_p50_ms for size in tuning.sizes] == pytest.approx([2000 / 144, 2.0])
+    assert tuning.method == "one core"
+    assert tuning.tokens == 9
+    assert tuning.knee is None

@@ -38,7 +38,12 @@ SIZES = st.integers(1, 1_000_000)
 
 
 def settings_for(platform: str, **overrides: object) -> Settings:
-    values: dict[str, object] = {"platform": platform, "arch": "x86_64", **overrides}
+    values: dict[str, object] = {
+        "platform": platform,
+        "arch": "x86_64",
+        "overhead_us": 0,
+        **overrides,
+    }
     return read_settings({}, **values)
 
 
@@ -296,3 +301,13 @@ def test_init_is_no_part_of_a_call_on_the_other_platforms() -> None:
         meter = meter_of(BOOK, settings)
         cold, warm = usage_of(settings, 10**6, 10**9), usage_of(settings, 10**6)
         assert meter.cost(cold) == meter.cost(warm)
+
+
+def test_the_time_around_the_handler_is_billed_with_the_handlers() -> None:
+    # 0.5 ms in the handler and 0.6 around it are 1.1 ms, billed as 2; nobody else bills by it.
+    for platform, billed_ms in (("lambda", 2), ("fc", 1), ("knative", 1)):
+        settings = settings_for(platform, overhead_us=600 if platform == "lambda" else 0)
+        charge = meter_of(BOOK, settings).cost(usage_of(settings, 500_000))
+        assert charge.billed_ms == billed_ms
+    assert settings_for("lambda").overhead_us == 0
+    assert read_settings({"AWS_LAMBDA_FUNCTION_NAME": "f"}, memory_mb=1024).overhead_us == 600

@@ -253,6 +253,7 @@ def test_a_damaged_line_is_set_aside_and_its_neighbours_are_sent(
     folder.mkdir()
     file = folder / "0123456789abcdef-1.spool"
     orphan = Segment.create(file)
+    assert orphan is not None
     for number in (1, 2, 3):
         entry = Entry(writer="0123456789abcdef", number=number, **fields())
         orphan.append(spool.msgspec.json.encode(entry))
@@ -285,21 +286,48 @@ def test_a_fork_is_another_writer_and_sends_only_its_own(folder: Path) -> None:
     assert not list(folder.iterdir())
 
 
-def test_an_adopter_that_was_quicker_costs_the_new_segment_nothing(folder: Path) -> None:
+def test_adopters_of_empty_segments_cost_no_entry_and_nobody_waits(
+    folder: Path, ledger: Ledger
+) -> None:
+    other = SpoolRecorder(folder, 1, Ledger())
+    over = threading.Event()
+
+    def adopt_again_and_again() -> None:
+        while not over.is_set():
+            other.adopt()
+
+    adopting = threading.Thread(target=adopt_again_and_again)
+    adopting.start()
+    for _ in range(150):
+        recorder = SpoolRecorder(folder, 1, ledger)
+        recorder.record(**fields())
+        recorder.close()
+    over.set()
+    adopting.join(WAIT_S)
+    other.close()
+    assert len(ledger.keys) + len(other._ledger.keys) == 150
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("adopter_unlinks", [True, False])
+def test_a_segment_that_an_adopter_locked_first_is_left_to_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, adopter_unlinks: bool
+) -> None:
     folder.mkdir()
-    file = folder / "a-1.spool"
-    file.touch()
-    adopted = Segment.adopt(file)
-    assert adopted is not None
-    created: list[Segment] = []
-    creating = threading.Thread(target=lambda: created.append(Segment.create(file)))
-    creating.start()
-    time.sleep(0.1)
-    adopted.remove()
-    creating.join(WAIT_S)
-    created[0].append(b"{}")
-    assert file.read_bytes().endswith(b" {}\n")
-    created[0].let_go()
+    lock = segment.fcntl.flock
+    adopted = []
+
+    def lock_second(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        if adopter_unlinks:
+            assert Segment.adopt(folder / "a-1.spool") is None
+        else:
+            adopted.append(os.open(folder / "a-1.spool", os.O_RDWR))
+            lock(adopted[0], operation)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(segment.fcntl, "flock", lock_second)
+    assert Segment.create(folder / "a-1.spool") is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's folder")

@@ -48,6 +48,7 @@ HARMLESS = {
     ),
     r"drop key .*\.ReturnData": "the default",
     r"drop key .*(FARTHING_BUDGET_OUTAGE|SettleSchedule\.Properties\.State)": "the default",
+    r"keep\.yaml: drop (item|key) 0\.[124]": "the default of a setting",
     r"name .*Targets\.0\.Id": "a label",
     r"network\.yaml: number .*egress\.0\.ports\.0\.port": "the database's port is its owner's",
     r"name .*secretKeyRef\.(key|name)": "the Secret is the user's own",

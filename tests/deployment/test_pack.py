@@ -122,6 +122,24 @@ def test_zips_over_250_mb_together_are_refused_and_the_largest_is_named() -> Non
         refuse_large_zips("search", [Zip(Path(f"{n}.zip"), "layer", 1, 1) for n in range(7)])
 
 
+def test_a_layer_that_is_asked_for_joins_the_functions_own() -> None:
+    described = assemble.describe(ROOT, "classify")
+    assert assemble.chosen_layers(ROOT, described, "") == ["core", "inference"]
+    assert assemble.chosen_layers(ROOT, described, "ledger core") == ["core", "inference", "ledger"]
+    with pytest.raises(assemble.AssemblyError, match="there is no layer 'legder'"):
+        assemble.chosen_layers(ROOT, described, "legder")
+
+
+def test_an_image_with_a_ledger_has_the_tag_that_the_checks_ask_for() -> None:
+    project = Project.read(ROOT)
+    request = Request("classify", "http-image", also=("ledger",))
+    assert request.name(project).endswith(f"/farthing-classify:{project.ledger_tag}")
+    assert Request("classify", "http-image").name(project).endswith(f":{project.version}")
+    assert Request("embed", "lambda-image").name(project).endswith(f":{project.version}-lambda")
+    with pytest.raises(PackError, match="There is no layer 'legder'"):
+        refuse_unfit(project, Request("classify", "http-image", also=("legder",)))
+
+
 def test_only_a_zip_over_50_mb_needs_s3() -> None:
     mib = 1024**2
     assert not Zip(Path("a.zip"), "layer", 50 * mib, 1).needs_s3
@@ -208,7 +226,8 @@ def test_what_is_unzipped_answers_on_lambdas_python(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    body = json.loads(json.loads(done.stdout)["body"])
+    # Before it are the lines of the recorder, which settle reads from the log.
+    body = json.loads(json.loads(done.stdout.splitlines()[-1])["body"])
     assert float(body["charge"]["total"]) > 0
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import sys
 import time
 import urllib.request
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -22,12 +24,17 @@ from farthing.errors import SettingsError, StoreUnavailable
 from farthing.ledger.groups import LogGroup
 from farthing.ledger.job import Job, job_of
 from farthing.ledger.receipts import check, receipt_of
+from farthing.ledger.settlement.events import from_file
+from farthing.ledger.settlement.reading import Reader
+from farthing.ledger.settlement.settle import settle
 from farthing.ledger.signing import PublicKeys, new_secret
+from tests.functions.emulator import Emulator
 from tests.ledger.attempts import HOUR_MS, MINUTE_MS, SIGNER, a_ledger, an_entry
 from tests.ledger.dynamodb import CREDENTIALS, new_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 GROUP = "/aws/lambda/farthing-classify"
 NOW_MS = time.time_ns() // 1_000_000
@@ -53,7 +60,7 @@ def aws(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     logs.create_log_group(logGroupName=GROUP)
     boto3.client("secretsmanager").create_secret(Name="signing", SecretString=new_secret())
     monkeypatch.setenv("FARTHING_LEDGER", new_table(moto_server, "ledger"))
-    monkeypatch.setenv("SETTLE_LOG_GROUPS", GROUP)
+    monkeypatch.setenv("SETTLE_LOG_GROUPS", f"{GROUP}, /aws/lambda/never-called")
     monkeypatch.setenv("SETTLE_SIGNING_KEY_SECRET", "signing")
     monkeypatch.delenv("FARTHING_PLANS", raising=False)
     return moto_server
@@ -138,8 +145,35 @@ def test_a_setting_that_is_missing_is_named(name: str, monkeypatch: pytest.Monke
         job_of(os.environ)
 
 
+def test_every_report_of_an_emulators_run_finds_its_entry(tmp_path: Path) -> None:
+    """The emulator's first Duration has the true init in it, and its Init Duration is next to 0."""
+    log = tmp_path / "run.log"
+    with Emulator("classify", {"FARTHING_MODEL": "product-classifier"}, log) as emulator:
+        for number in range(25):
+            emulator.invoke({"inputs": f"red shoes {number}"})
+        ids = emulator.request_ids
+    store = a_ledger()
+    reader = Reader(store)
+    reader.read(from_file(log, reader.faults))
+    assert (reader.entries, reader.records, reader.faults.count) == (25, 25, 0)
+    now_ms = time.time_ns() // 1_000_000
+    (found,) = settle(
+        store, since_ms=now_ms - HOUR_MS, until_ms=now_ms + HOUR_MS, now_ms=now_ms
+    ).functions
+    assert (found.function, found.matched_ppm) == ("farthing-classify", 1_000_000)
+    assert (found.unreported, found.unrecorded, found.flags) == (0, 0, ())
+    assert {record.request_id for record in store.records(*ALL_MS)} == {*ids}
+    billed = re.findall(r"Billed Duration: (\d+) ms", log.read_text())
+    oracle = 25 * Decimal("0.0000002") + sum(map(int, billed)) * Decimal("0.0000000166667")
+    assert found.settled == found.bill == oracle
+
+
 class Log:
     """CloudWatch's answers by hand: pages of ten, and what is delivered may come again."""
+
+    class exceptions:  # noqa: N801 - the name that boto3 gives it
+        class ResourceNotFoundException(Exception):
+            pass
 
     def __init__(self, lines: list[tuple[int, str]]) -> None:
         self.lines = lines

@@ -238,6 +238,17 @@ def test_a_forged_root_is_named(forge: Callable[[Any], Any], said: str) -> None:
     assert any(said in broken for broken in verdict(ledger).broken)
 
 
+def test_times_and_hours_that_no_calendar_has_are_broken_and_no_more() -> None:
+    ledger = a_sealed_ledger()
+    entry = ledger._entries[WRITER, 20]
+    ledger._entries[WRITER, 20] = msgspec.structs.replace(entry, at_ms=2**47)
+    root = ledger._roots["bolt", 1]
+    ledger._roots["bolt", 1] = msgspec.structs.replace(root, hour="some hour")
+    found = verdict(ledger)
+    assert "bolt, some hour, root 1: its signature" in found.broken[0]
+    assert any(f"Entry {WRITER}/20" in text or f"{WRITER}/2" in text for text in found.broken[1:])
+
+
 def test_a_changed_entry_is_found_without_the_marks_that_name_it() -> None:
     ledger = a_sealed_ledger()
     change_tokens(ledger)

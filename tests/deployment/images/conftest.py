@@ -109,14 +109,17 @@ def project() -> Project:
 
 
 @pytest.fixture(scope="session")
-def image(store: Path, project: Project) -> Callable[[str, str], str]:
-    """`image("classify", "lambda-image")`: its name; built when first asked for."""
-    built: dict[tuple[str, str], str] = {}
+def image(store: Path, project: Project) -> Callable[..., str]:
+    """`image("classify", "lambda-image")`: its name; built when first asked for.
 
-    def build(function: str, target: str) -> str:
-        key = (function, target)
+    Layers beyond the function's own follow: `image("classify", "http-image", "ledger")`.
+    """
+    built: dict[tuple[str, ...], str] = {}
+
+    def build(function: str, target: str, *also: str) -> str:
+        key = (function, target, *also)
         if key not in built:
-            request = Request(function, target, "amd64", BASE, BUILD)  # type: ignore[arg-type]
+            request = Request(function, target, "amd64", BASE, BUILD, also=also)  # type: ignore[arg-type]
             try:
                 built[key] = build_image(project, Engine("buildah"), request)
             except PackError as error:

@@ -204,7 +204,7 @@ def _show(quotation: Quote, show_all: bool) -> None:
         Column("platform", overflow="fold"),
         Column("profile", overflow="fold"),
         *(Column(name, justify="right", no_wrap=True) for name in ("MB", "USD a year", "calls")),
-        *(Column(name, justify="right", no_wrap=True) for name in ("p50 ms", "p99", "cold")),
+        *(Column(name, justify="right", no_wrap=True) for name in ("p50 ms", "cold")),
         box=SIMPLE,
         pad_edge=False,
         padding=(0, 1, 0, 0),
@@ -254,6 +254,6 @@ def _cells(option: Option) -> list[Any]:
         "-" if option.memory_mb is None else f"{option.memory_mb:,}",
         f"{option.usd_year:,.2f}",
         f"{option.marginal_usd_year:,.2f}",
-        *([f"{ms:,.1f}" for ms in option.millis] if option.millis else ["-", "-"]),
+        f"{option.millis[0]:,.1f}" if option.millis else "-",
         "-" if option.cold_share is None else f"{option.cold_share:.2%}",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import socket
 from typing import Annotated
 
@@ -63,7 +64,7 @@ def serve(
         vcpu_milli=vcpu_milli,
         workers=workers,
         ledger=ledger_address(ledger),
-        spool=str(default_ledger_file().parent / "spool"),
+        spool=os.environ.get("FARTHING_SPOOL") or str(default_ledger_file().parent / "spool"),
     )
     if settings.access != "keys" and not _is_loopback(host):
         raise SettingsError(

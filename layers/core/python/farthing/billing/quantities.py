@@ -59,10 +59,12 @@ NOTHING = Quantities()
 def billed_ms(tariff: Tariff, usage: Usage) -> int:
     """The whole milliseconds of an attempt.
 
-    Lambda bills its init with it, on demand; otherwise init is part of what stands ready.
+    Lambda bills its runtime with it, and its init, on demand; otherwise init is part of what
+    stands ready.
     """
     has_init = tariff.platform == "lambda" and tariff.initialization == "on-demand"
-    return -(-(usage.busy_ns + (usage.init_ns if has_init else 0)) // NS_PER_MS)
+    init_ns = usage.init_ns if has_init else 0
+    return -(-(usage.busy_ns + init_ns + tariff.overhead_ns) // NS_PER_MS)
 
 
 def counter_of(tariff: Tariff) -> Callable[[Usage], Quantities]:

@@ -14,12 +14,17 @@ from farthing.settings import Initialization, PlatformName
 if TYPE_CHECKING:
     from farthing.settings import Settings
 
+NS_PER_US = 1000
+
 
 class Tariff(msgspec.Struct, frozen=True):
     """With an attempt's usage, all that its cost needs: the ledger keeps one for each entry.
 
     `singly`: the instance takes one call at a time, and Function Compute bills whole milliseconds.
-    `node` matters on Knative and Managed Instances, `initialization` on Lambda.
+    `node` matters on Knative and Managed Instances, `initialization` on Lambda, and on Function
+    Compute where `provisioned-concurrency` says that instances are kept and billed while idle.
+    `overhead_ns` is what Lambda's runtime takes around the handler, which is billed and which no
+    handler can see; settlement says what it was.
     """
 
     platform: PlatformName
@@ -29,6 +34,7 @@ class Tariff(msgspec.Struct, frozen=True):
     node: str = ""
     singly: bool = True
     book: str = CURRENT
+    overhead_ns: int = 0
 
 
 def tariff_of(settings: Settings) -> Tariff:
@@ -40,4 +46,5 @@ def tariff_of(settings: Settings) -> Tariff:
         settings.initialization,
         settings.node,
         settings.concurrency == 1,
+        overhead_ns=settings.overhead_us * NS_PER_US,
     )

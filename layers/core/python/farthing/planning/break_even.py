@@ -16,7 +16,7 @@ CALLS_MIN, CALLS_MAX = 1, 10**9
 # Between two steps of the search the order of two options is taken to change once at most.
 STEPS_PER_DECADE = 60
 # A range is told if its end has so many times the calls of its beginning.
-RANGE_MIN = 2
+RANGE_MIN = 1.5
 
 
 class BreakEven(msgspec.Struct, frozen=True):

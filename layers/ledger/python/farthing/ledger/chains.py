@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from farthing.errors import LedgerError
 from farthing.ledger.covers import Covers
 from farthing.ledger.signing import NO_ROOT, digest
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from farthing.ledger.signing import PublicKeys
 
 HOUR_MS = 3_600_000
+# The last hour of the year 9999.
+HOUR_MAX_MS = 253_402_297_200_000
 
 
 class Chains:
@@ -66,11 +69,20 @@ def name_of(entry: Entry) -> str:
 
 
 def hour_name(hour_ms: int) -> str:
-    """The UTC hour that begins at a moment, as roots name it: `2026-11-22T05`."""
-    return f"{dt.datetime.fromtimestamp(hour_ms / 1000, tz=dt.UTC):%Y-%m-%dT%H}"
+    """The UTC hour that begins at a moment, as roots name it: `2026-11-22T05`.
+
+    A moment that no calendar has, in a forged entry say, is named by the nearest hour.
+    """
+    bounded_ms = min(max(0, hour_ms), HOUR_MAX_MS)
+    return f"{dt.datetime.fromtimestamp(bounded_ms / 1000, tz=dt.UTC):%Y-%m-%dT%H}"
 
 
 def hour_end_ms(hour: str) -> int:
-    """The moment at which an hour of that name ends."""
-    begins = dt.datetime.strptime(hour, "%Y-%m-%dT%H").replace(tzinfo=dt.UTC)
+    """The moment at which an hour of that name ends. Raises `LedgerError` where it names none."""
+    try:
+        begins = dt.datetime.strptime(hour, "%Y-%m-%dT%H").replace(tzinfo=dt.UTC)
+    except ValueError:
+        raise LedgerError(
+            "A root of the ledger names no hour. Run `farthing bill verify` to see which."
+        ) from None
     return int(begins.timestamp()) * 1000 + HOUR_MS

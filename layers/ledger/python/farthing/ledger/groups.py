@@ -27,6 +27,8 @@ PATTERN = '?"REPORT RequestId" ?"platform.report" ?farthing1'
 class LogsClient(Protocol):
     """The one call of boto3's CloudWatch Logs client that reading makes."""
 
+    exceptions: Any
+
     def filter_log_events(self, **asked: Any) -> Any: ...
 
 
@@ -91,6 +93,13 @@ class Pages:
         self._has_time = has_time
 
     def events(self) -> Iterator[LogEvent]:
+        """The events of all pages; none of a group that its function has not begun yet."""
+        try:
+            yield from self._pages()
+        except self._client.exceptions.ResourceNotFoundException:
+            self.finished = True
+
+    def _pages(self) -> Iterator[LogEvent]:
         token: dict[str, str] = {}
         while self._has_time():
             page = self._client.filter_log_events(logGroupName=self._group, **self._asked, **token)

@@ -20,7 +20,7 @@ from farthing.errors import SettingsError
 from farthing.ledger.budgets import charge_unleased, settle_expired_leases
 from farthing.ledger.groups import LogGroup
 from farthing.ledger.sealing import seal
-from farthing.ledger.settlement.settle import settle
+from farthing.ledger.settlement.settle import Settlement, settle
 from farthing.ledger.signing import read_signer
 
 if TYPE_CHECKING:
@@ -87,12 +87,7 @@ class Job:
         while has_time() and (one := next(sealing, None)) is not None:
             sealed.append(one)
         owed = charge_unleased(self._store, self._valuer, now_ms, sealed=sealed) if is_read else 0
-        settlement = settle(
-            self._store,
-            since_ms=now_ms - SUMMARY_MS,
-            until_ms=now_ms - SETTLED_AFTER_MS,
-            now_ms=now_ms,
-        )
+        settlement = self._settlement(now_ms) if has_time() else Settlement((), {})
         summary = Summary(
             entries=sum(one.entries for one in reads),
             records=sum(one.records for one in reads),
@@ -107,6 +102,14 @@ class Job:
         )
         _emit(summary, now_ms)
         return msgspec.structs.asdict(summary) | {"public_keys": self._signer.public_keys()}
+
+    def _settlement(self, now_ms: int) -> Settlement:
+        return settle(
+            self._store,
+            since_ms=now_ms - SUMMARY_MS,
+            until_ms=now_ms - SETTLED_AFTER_MS,
+            now_ms=now_ms,
+        )
 
 
 def job_of(environ: Mapping[str, str]) -> Job:

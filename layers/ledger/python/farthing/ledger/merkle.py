@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HASH_BYTES = 32
-
 
 def leaf_hash(leaf: bytes) -> bytes:
     """The hash that stands for a leaf's bytes."""

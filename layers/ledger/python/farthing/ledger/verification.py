@@ -117,12 +117,14 @@ class Examination:
             problem = break_between(before.get(root.tenant), root, keys)
             if problem:
                 self.verdict.break_at(f"{place_of(root)}: {problem}.")
+            self.verdict.roots += 1
             before[root.tenant] = root
-            self._roots[root.tenant, root.sequence] = root
-            self._covers.add(root)
             digests.add(digest(root))
-            self._sealed_until_ms = max(self._sealed_until_ms, hour_end_ms(root.hour))
-        self.verdict.roots = len(self._roots)
+            # What nobody known has signed says nothing of entries.
+            if keys.verify(root):
+                self._roots[root.tenant, root.sequence] = root
+                self._covers.add(root)
+                self._sealed_until_ms = max(self._sealed_until_ms, hour_end_ms(root.hour))
         self.verdict.heads = {tenant: digest(root) for tenant, root in before.items()}
         for held in known:
             if self._roots.get((held.tenant, held.sequence)) != held:

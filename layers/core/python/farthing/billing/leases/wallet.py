@@ -67,7 +67,7 @@ class Wallet:
                 if found:
                     return found
                 self._teller.give_back(finished)
-                answer = self._ask(max(1, math.ceil(amount)))
+                answer = self._ask(amount)
                 if not isinstance(answer, Lease):
                     return answer
         raise StoreUnavailable(
@@ -159,7 +159,9 @@ class Wallet:
             with self._changed:
                 self._changed.notify_all()
 
-    def _ask(self, least_pico: int) -> Lease | Shortage | Unlimited:
+    def _ask(self, amount: Decimal) -> Slice | Lease | Shortage | Unlimited:
+        """The amount out of a new lease; a lease that cannot be spent, or why there is none."""
+        least_pico = max(1, math.ceil(amount))
         want_pico = max(least_pico, min(least_pico * self._calls, self._free_pico // SHARE))
         # Asked for again by the same name, a lease whose answer was lost is not given twice.
         self._pending_id = self._pending_id or new_lease_id()
@@ -179,6 +181,8 @@ class Wallet:
             if isinstance(answer, Lease):
                 self._free_pico = answer.free_pico
                 self._slice = self._open(answer, least_pico, want_pico)
+                # Taken before anybody else can, who did not wait for it.
+                return self._take(amount) or answer
         return answer
 
     def _open(self, lease: Lease, least_pico: int, want_pico: int) -> Slice:

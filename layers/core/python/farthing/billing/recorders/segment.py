@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -33,31 +34,25 @@ class Segment:
         self._descriptor = descriptor
 
     @classmethod
-    def create(cls, file: Path) -> Segment:
-        """A new one. An adopter that was quicker to lock it finds it empty and removes it."""
-        while True:
-            descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink:
-                return cls(file, descriptor)
-            os.close(descriptor)
+    def create(cls, file: Path) -> Segment | None:
+        """A new one; None where an adopter was quicker to lock the empty file. Waits for nobody."""
+        descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, FILE_MODE)
+        return cls(file, descriptor) if _lock(descriptor) else None
 
     @classmethod
     def adopt(cls, file: Path) -> Segment | None:
-        """Another process's, if that is no more; None while it lives."""
+        """Another process's, if that is no more; None while it lives. An empty one is removed."""
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_APPEND)
         except FileNotFoundError:
             return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+        if not _lock(descriptor):
             return None
-        if not os.fstat(descriptor).st_nlink:
-            os.close(descriptor)
+        segment = cls(file, descriptor)
+        if not segment.size_bytes:
+            segment.remove()
             return None
-        return cls(file, descriptor)
+        return segment
 
     def append(self, raw: bytes) -> None:
         """Adds an entry's JSON by one write. What a full disk cut short is taken back."""
@@ -95,3 +90,13 @@ class Segment:
     def let_go(self) -> None:
         """Closes the file and leaves it to whoever comes next."""
         os.close(self._descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether the file is there and nobody else's; if not, it is closed."""
+    with suppress(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_nlink:
+            return True
+    os.close(descriptor)
+    return False

@@ -138,8 +138,11 @@ class SpoolRecorder:
 
     def _new_segment(self) -> Segment:
         writer = self._writer.name if self._writer else ""
-        self._segments_made += 1
-        return Segment.create(self._folder / f"{writer}-{self._segments_made}{SUFFIX}")
+        while True:
+            self._segments_made += 1
+            segment = Segment.create(self._folder / f"{writer}-{self._segments_made}{SUFFIX}")
+            if segment is not None:
+                return segment
 
     def _seal(self) -> None:
         if self._segment is not None:

@@ -48,7 +48,7 @@ def _share(case: Case, node: str) -> Option:
     run = case.run(service_us, fleet)
     return Option(
         platform="Knative",
-        profile=f"from zero, share of a {node}",
+        profile=f"from zero, share of a {node.replace('.spot', ' spot')}",
         family="Knative",
         calls_month=case.traffic.calls_month,
         calls=_pods(case, node, memory_mb, case.month(run.busy_us + run.cold * init_us)),

@@ -80,6 +80,8 @@ class Account:
             add(self.matched_settled, entry.tariff, settled)
             add(hour, entry.tariff, settled)
             self.drift.add(billed_ms(entry.tariff, entry.usage), record.billed_ms)
+            recorded_ns = record.duration_ns + record.init_ns
+            self.drift.add_overhead(recorded_ns - entry.usage.busy_ns - entry.usage.init_ns)
             return
         if entry.tariff.platform == "knative":
             add(self.instances, entry.tariff, measured)

@@ -27,6 +27,7 @@ class Meters:
 
     def __init__(self) -> None:
         self._meters: dict[Tariff, Meter] = {}
+        self._bare: dict[Tariff, Tariff] = {}
 
     def of(self, tariff: Tariff) -> Meter:
         meter = self._meters.get(tariff)
@@ -61,7 +62,12 @@ class Meters:
             memory_mb=record.memory_mb,
             restored=record.restore_ns is not None,
         )
-        return self.of(like.tariff).quantities(usage)
+        # What is recorded has the runtime's own time in it already.
+        bare = self._bare.get(like.tariff)
+        if bare is None:
+            bare = msgspec.structs.replace(like.tariff, overhead_ns=0)
+            self._bare[like.tariff] = bare
+        return self.of(bare).quantities(usage)
 
     def held(self, like: Entry, memory_mb: int, idle_ns: int) -> Quantities:
         """What an instance costs while nobody is served, under the terms of an attempt."""

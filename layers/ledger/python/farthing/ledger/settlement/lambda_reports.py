@@ -103,6 +103,7 @@ def _record(
 ) -> Record:
     if not isinstance(request_id, str) or not request_id:
         raise Malformed("RequestId is missing")
+    lasted_ns = duration_ns(duration, "Duration")
     return Record(
         source=source,
         function=event.function,
@@ -110,7 +111,7 @@ def _record(
         at_ms=at_ms,
         # Managed Instances state no billed time: they bill the instance.
         billed_ms=whole_ms(duration if billed is None else billed, "Billed Duration"),
-        duration_ns=duration_ns(duration, "Duration"),
+        duration_ns=lasted_ns,
         init_ns=0 if init is None else duration_ns(init, "Init Duration"),
         restore_ns=None if restore is None else duration_ns(restore, "Restore Duration"),
         memory_mb=whole_mb(memory, "Memory Size"),

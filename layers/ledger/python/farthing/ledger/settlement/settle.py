@@ -39,7 +39,8 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """One function's settlement; dollars at the first tier's rates.
 
     `measured` and `settled` are of matched attempts; `cost` is what all entries measured, `bill`
-    what the provider bills for the function. `drift_ppm` is settled over measured, less 1.
+    what the provider bills for the function. `drift_ppm` is settled over measured, less 1;
+    `overhead_us` the median time that was recorded beside what handlers measured.
     """
 
     function: str
@@ -56,6 +57,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     bill: Decimal
     drift_ppm: int
     call_drift_ppm: dict[str, int]
+    overhead_us: int
     house: tuple[Line, ...]
     flags: tuple[str, ...]
 
@@ -169,6 +171,7 @@ def _settled(account: Account, meters: Meters) -> Settled:
         bill=meters.cost(account.provider_sums()),
         drift_ppm=drift_of(measured, settled),
         call_drift_ppm=account.drift.percentiles_ppm(),
+        overhead_us=account.drift.overhead_us(),
         house=tuple(line_of(rule, usd, "USD", ONE) for rule, usd in lines.items() if usd),
         flags=tuple(_flags(account, idle)),
     )
