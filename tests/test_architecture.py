@@ -23,7 +23,7 @@ EVENTS = {
     "fc-http", "fc-invoke", "cloudevent-binary", "cloudevent-structured",
 }  # fmt: skip
 # Functions that no caller asks over HTTP have the events of what calls them.
-EVENTS_OF = {"breaker": {"alarm", "budget-sns"}}
+EVENTS_OF = {"breaker": {"alarm", "budget-sns"}, "settle": {"schedule"}}
 
 
 def modules_after(statement: str, **environ: str) -> set[str]:

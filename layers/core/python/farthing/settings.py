@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import platform as host_machine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import msgspec
 
 from farthing.errors import SettingsError
+from farthing.hosts import DEFAULTS, HostName, PlatformName, find_host, from_platform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PlatformName = Literal["lambda", "fc", "knative"]
-HostName = Literal["lambda", "fc", "knative", "local"]
 Access = Literal["platform", "keys", "local"]
 # Where each invocation's entry goes: a line of the platform's log, or a file beside the process
 # whose contents are sent to the ledger in groups.
@@ -26,47 +25,15 @@ Initialization = Literal[
 ]
 
 PREFIX = "FARTHING_"
+# The key that signs receipts is for the ledger's keeper, who serves nobody.
+READ_ELSEWHERE = {PREFIX + "SIGNING_KEY"}
 LISTS = {"model", "keys", "revoked"}
-MB = 1024 * 1024
 
 # AWS sells CPU with memory: 1,769 MB are one vCPU.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 LAMBDA_MB_PER_VCPU = 1769
 
-# What a host is when nothing says otherwise. The body limits are the platforms' own: 6 MB for a
-# synchronous Lambda call, 32 MB for Function Compute; Knative has none, so ours stands in.
-DEFAULTS: dict[HostName, dict[str, object]] = {
-    "lambda": {
-        "region": "us-east-1",
-        "disk_mb": 512,
-        "payload_max_bytes": 6 * MB,
-        "recorder": "line",
-        # Between the platform's clock and the handler's: 0.6 ms on its own emulator.
-        "overhead_us": 600,
-    },
-    "fc": {
-        "region": "international",
-        "disk_mb": 512,
-        "payload_max_bytes": 32 * MB,
-        "recorder": "line",
-    },
-    "knative": {
-        "region": "us-east-1",
-        "payload_max_bytes": 32 * MB,
-        "recorder": "line",
-        # A pod is paid for as long as it lives.
-        "idle": "billed",
-    },
-    "local": {"payload_max_bytes": 6 * MB},
-}
-
 Positive = Annotated[int, msgspec.Meta(ge=1)]
-
-HOST_VARIABLES: dict[str, HostName] = {
-    "AWS_LAMBDA_FUNCTION_NAME": "lambda",
-    "FC_FUNCTION_NAME": "fc",
-    "K_SERVICE": "knative",
-}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +110,7 @@ def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
     """
     host = find_host(environ)
     values: dict[str, object] = dict(DEFAULTS[host])
-    values.update(_from_platform(host, environ))
+    values.update(from_platform(host, environ))
     values.update(_from_variables(environ))
     values.update({name: value for name, value in overrides.items() if value is not None})
     values["host"] = host
@@ -171,43 +138,10 @@ def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
     return _checked(values)
 
 
-def find_host(environ: Mapping[str, str]) -> HostName:
-    """Where the process runs: as configured, else by the variables each platform itself sets."""
-    configured = environ.get("FARTHING_PLATFORM", "")
-    if configured:
-        if configured not in get_args(HostName):
-            raise SettingsError(
-                f"FARTHING_PLATFORM is {configured!r}; it may be lambda, fc, knative or local. "
-                "Set it to the platform the process runs on."
-            )
-        return cast("HostName", configured)
-    for variable, host in HOST_VARIABLES.items():
-        if variable in environ:
-            return host
-    return "local"
-
-
 def known_variables() -> set[str]:
     """Every FARTHING_* variable that is read; any other of that prefix would do nothing."""
     names = {field.name for field in msgspec.structs.fields(Settings)} - {"host"}
-    return {PREFIX + name.upper() for name in names}
-
-
-def _from_platform(host: HostName, environ: Mapping[str, str]) -> dict[str, object]:
-    names = {
-        "lambda": {
-            "AWS_REGION": "region",
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "memory_mb",
-            "AWS_LAMBDA_INITIALIZATION_TYPE": "initialization",
-            "AWS_LAMBDA_FUNCTION_NAME": "function",
-        },
-        "fc": {"FC_FUNCTION_MEMORY_SIZE": "memory_mb", "FC_FUNCTION_NAME": "function"},
-        "knative": {"K_SERVICE": "function"},
-    }.get(host, {})
-    found: dict[str, object] = {
-        field: environ[variable] for variable, field in names.items() if variable in environ
-    }
-    return found
+    return {PREFIX + name.upper() for name in names} | READ_ELSEWHERE
 
 
 def _from_variables(environ: Mapping[str, str]) -> dict[str, object]:

@@ -11,7 +11,7 @@ CacheState = Literal["hit", "miss", "off"]
 NS_PER_MS = 1_000_000
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """The model fills tokens and truncations, the platform time and memory; joined once.
 
     `restored`: the first invocation of an environment that came from a snapshot.

@@ -23,12 +23,16 @@ Name = Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]{0,512}\Z")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """One attempt as its instance saw it, in integers; amounts are derived from it.
 
     `writer` is one process's random name and `number` counts its entries from 1, so a gap shows.
     `tenant` is who the cost is booked to; a refusal's and idle time's is `house`. `plan` names the
     terms of the price, "" for at cost; `price_max_pico` is set where a budget's end capped it.
+    Its JSON is what receipts are made of, and leaves defaults out: a field that entries learn later
+    changes none that was sealed before.
     `unleased` was answered while the budgets' store was down, and is charged to them on replay.
     """
 
@@ -54,7 +58,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return self.writer, self.number
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One attempt as the provider recorded it: a REPORT line, a request log, a pod's life.
 
     `source` names the line among redelivered copies (log stream and event id, say). Durations are

@@ -9,7 +9,8 @@ import msgspec
 from farthing.billing.prices import CURRENT
 
 # Resolved at run time by msgspec, which reads the annotations.
-from farthing.settings import Initialization, PlatformName
+from farthing.hosts import PlatformName
+from farthing.settings import Initialization
 
 if TYPE_CHECKING:
     from farthing.settings import Settings
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 NS_PER_US = 1000
 
 
-class Tariff(msgspec.Struct, frozen=True):
+class Tariff(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """With an attempt's usage, all that its cost needs: the ledger keeps one for each entry.
 
     `singly`: the instance takes one call at a time, and Function Compute bills whole milliseconds.

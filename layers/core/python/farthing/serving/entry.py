@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from farthing.hosts import find_host
 from farthing.serving.service import Service, process_age_ns
-from farthing.settings import find_host, read_settings
+from farthing.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

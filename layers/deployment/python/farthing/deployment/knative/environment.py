@@ -8,7 +8,8 @@ from farthing.billing.prices import read_price_book
 from farthing.deployment.knative.overlay import dig, name_of
 from farthing.deployment.knative.quantities import cpu_milli, memory_mb
 from farthing.errors import PriceMissing
-from farthing.settings import DEFAULTS, PREFIX, known_variables
+from farthing.hosts import DEFAULTS
+from farthing.settings import PREFIX, known_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
