@@ -29,7 +29,10 @@ check: setup ## format, lint, types, import contracts
 	$(VENV)/bin/lint-imports --no-logo
 
 bench: setup $(FORGE_VENV)/.ready ## prints ratios against peers run side by side; asserts nothing
-	$(VENV)/bin/python -m tests.bench metering direct http cold memory accuracy knee containers
+	$(VENV)/bin/python -m tests.bench metering ledger recording settlement direct http cold \
+		cold_billing memory accuracy knee planning containers
+	$(VENV)/bin/python -m tests.bench.traces 10000
+	$(VENV)/bin/python -m tests.bench.chaos 10000
 	$(FORGE_VENV)/bin/python -m tests.bench quantisation
 
 # The forge has an environment of its own: PyTorch is larger than all the rest together.

@@ -34,6 +34,7 @@ NAMES = (
     "accuracy",
     "quantisation",
     "knee",
+    "planning",
     "containers",
 )
 ROUNDS = 9

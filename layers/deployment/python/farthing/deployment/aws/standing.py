@@ -16,8 +16,8 @@ HOURS_PER_MONTH = 730
 # One instance in each zone: functions of one capacity provider share them.
 INSTANCES_MIN = 3
 # Assumed of a run of settle that finds nothing. Half a second of one CPU for imports and clients is
-# measured, which is 1.9 s at 512 MB's 0.29 vCPU; the rest is for AWS's answers. Every run starts cold
-# here: fifteen minutes after the last one its environment is often gone.
+# measured, which is 1.9 s at 512 MB's 0.29 vCPU; the rest is for AWS's answers. Every run is taken
+# to start cold: fifteen minutes after the last one its environment is often gone.
 SETTLE_MS = 4_000
 
 
