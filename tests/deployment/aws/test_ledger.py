@@ -38,7 +38,11 @@ MISTAKES = [
     ("    DeletionPolicy: Retain\n", "", "the books would go with the stack"),
     ("    UpdateReplacePolicy: Retain", "    UpdateReplacePolicy: Delete", "go with the stack"),
     ("PointInTimeRecoveryEnabled: true", "PointInTimeRecoveryEnabled: false", "would be lost"),
-    ("SSEEnabled: true", "SSEEnabled: false", "it says who called when"),
+    (
+        "      BillingMode: PAY",
+        "      SSESpecification: {SSEEnabled: true}\n      BillingMode: PAY",
+        "billed by the request",
+    ),
     ("PAY_PER_REQUEST", "PROVISIONED", "nothing is paid while nobody calls"),
     ("{AttributeName: pk, KeyType: HASH}", "{AttributeName: id, KeyType: HASH}", "under pk and sk"),
     (
@@ -52,8 +56,8 @@ MISTAKES = [
         "in the way of the next stack",
     ),
     (
-        "      SSESpecification",
-        "      TimeToLiveSpecification: {AttributeName: t, Enabled: true}\n      SSESpecification",
+        "      BillingMode: PAY",
+        "      TimeToLiveSpecification: {AttributeName: t, Enabled: true}\n      BillingMode: PAY",
         "books do not expire",
     ),
     (

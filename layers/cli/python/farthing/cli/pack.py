@@ -71,6 +71,14 @@ def pack(
             help=r"The image's name. \[default: function and version]", show_default=False
         ),
     ] = "",
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Layer that the image has beside the function's own, repeatable: "
+            "[b]ledger[/b], to keep one in SQL.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for zips.")] = Path("dist"),
     measure: Annotated[
         bool, typer.Option(help="Start the image under Lambda's limits and time it.")
@@ -106,6 +114,7 @@ def pack(
         base_image,
         build_image,
         tag,
+        tuple(also or ()),
     )
     images.refuse_unfit(read, request)
     builder = find_engine(engine.value if engine else None)
