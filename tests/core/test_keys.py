@@ -112,7 +112,7 @@ def test_an_expired_key_says_so_even_if_it_was_seen_before() -> None:
 
 def test_a_revoked_key_says_so() -> None:
     claims = new_claims("acme", 3600)
-    ring = KeyRing([ENTRY], revoked=[claims.jti])
+    ring = KeyRing([ENTRY], revoked_ids=[claims.jti])
     with pytest.raises(Unauthorized, match="was revoked"):
         ring.caller(f"Bearer {ring.sign(claims)}")
 

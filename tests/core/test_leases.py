@@ -175,8 +175,7 @@ def test_slices_begin_small_grow_and_stay_a_small_part_of_what_is_free(
     for _ in range(400):
         leases.admit("shop", CALL).settle(CALL)
         leased_calls.append(free_pico(store, clock)[1] // CALL_PICO)
-    assert leased_calls[0] == 1
-    assert leased_calls[1] == 4
+    assert leased_calls[:6] == [4, 4, 4, 4, 16, 16]
     assert max(leased_calls) <= 100
 
 
@@ -186,7 +185,7 @@ def test_near_the_end_nothing_is_kept_while_no_call_needs_it(
     give(store, 64)
     leases = leases_of(store, clock)
     hold = leases.admit("shop", CALL)
-    assert free_pico(store, clock) == (63 * CALL_PICO, CALL_PICO)
+    assert free_pico(store, clock) == (60 * CALL_PICO, 4 * CALL_PICO)
     hold.settle(CALL / 2)
     assert free_pico(store, clock) == (63 * CALL_PICO + CALL_PICO // 2, 0)
 
@@ -335,7 +334,7 @@ def test_while_the_store_is_down_calls_go_on_as_long_as_the_lease_lasts(
     for _ in range(2):
         leases.admit("shop", CALL).settle(CALL)
     store.is_down = True
-    for _ in range(3):
+    for _ in range(2):
         leases.admit("shop", CALL).settle(CALL)
     with pytest.raises(BudgetUnknown) as refused:
         leases.admit("shop", CALL)
@@ -348,7 +347,7 @@ def test_while_the_store_is_down_calls_go_on_as_long_as_the_lease_lasts(
     clock.pass_ms(1 * S)
     leases.admit("shop", CALL).settle(CALL)
     leases.close()
-    assert free_pico(store, clock) == (9_994 * CALL_PICO, 0)
+    assert free_pico(store, clock) == (9_995 * CALL_PICO, 0)
 
 
 def test_failing_open_admits_unleased_and_says_so_once(
@@ -376,7 +375,7 @@ def test_failing_open_a_price_beyond_its_lease_becomes_unleased_whole(
     leases = leases_of(store, clock, outage="open")
     hold = leases.admit("shop", CALL)
     store.is_down = True
-    assert hold.settle(CALL * 2) is None
+    assert hold.settle(CALL * 5) is None
     assert (hold.lease_id, hold.unleased) == ("", True)
     store.is_down = False
     clock.pass_ms(10 * S)
@@ -407,7 +406,7 @@ def test_a_lease_whose_answer_was_lost_is_not_taken_twice(
     store.loses_answers = True
     with pytest.raises(BudgetUnknown):
         leases.admit("shop", CALL)
-    assert free_pico(store, clock) == (9 * CALL_PICO, CALL_PICO)
+    assert free_pico(store, clock) == (6 * CALL_PICO, 4 * CALL_PICO)
     store.loses_answers = False
     clock.pass_ms(1 * S)
     leases.admit("shop", CALL).settle(CALL)
@@ -509,7 +508,7 @@ def test_a_lease_tells_of_revoked_keys_without_another_question(
 def test_a_prefetched_slice_serves_the_first_calls(store: CountedStore, clock: Clock) -> None:
     give(store, 1_000)
     leases = leases_of(store, clock)
-    leases.prefetch("shop")
+    leases.prefetch("shop", Decimal("0.000001"))
     while "lease" not in store.asked:
         time.sleep(0.001)
     for _ in range(4):

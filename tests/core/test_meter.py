@@ -310,4 +310,4 @@ def test_the_time_around_the_handler_is_billed_with_the_handlers() -> None:
         charge = meter_of(BOOK, settings).cost(usage_of(settings, 500_000))
         assert charge.billed_ms == billed_ms
     assert settings_for("lambda").overhead_us == 0
-    assert read_settings({"AWS_LAMBDA_FUNCTION_NAME": "f"}, memory_mb=1024).overhead_us == 600
+    assert read_settings({"AWS_LAMBDA_FUNCTION_NAME": "f"}, memory_mb=1024).overhead_us == 700

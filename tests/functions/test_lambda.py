@@ -25,7 +25,7 @@ FUNCTIONS = ("classify", "embed")
 HTTP_EVENTS = ("apigateway-http-v2", "function-url", "alb")
 # https://aws.amazon.com/lambda/pricing/ US East (N. Virginia), first tier.
 USD_PER_REQUEST = Decimal("0.20") / 1_000_000
-OVERHEAD_NS = 600_000
+OVERHEAD_NS = 700_000
 USD_PER_GB_S = {"x86_64": Decimal("0.0000166667"), "aarch64": Decimal("0.0000133334")}
 MEMORY_MB = 1024
 # As a load balancer's event, but with methods that no gateway sends.

@@ -15,19 +15,22 @@ from farthing.billing.tariff import tariff_of
 from farthing.billing.tenants import PICO_PER_USD, resets_at
 from farthing.errors import BudgetUnknown, Forbidden
 from farthing.money import plain, ratio
-from farthing.serving.claims import unauthorized
+from farthing.serving.claims import revoked
+from farthing.usage import Usage
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from farthing.billing.leases import Hold, Leases
     from farthing.billing.ledger import Kind
+    from farthing.billing.meter import Meter
     from farthing.billing.stores import LazyStore
     from farthing.serving.envelope import Envelope
     from farthing.settings import Settings
-    from farthing.usage import Usage
 
 RETRY_AFTER_S = "5"
+FIRST_NS = 1_000_000_000
+FIRST_TOKENS = 512
 WARNING = "X-Farthing-Budget-Warning"
 
 
@@ -72,8 +75,8 @@ class Accounts:
         """The terms of an invocation that may begin.
 
         Raises `Forbidden` outside the key's scope or for a plan that is not sold here,
-        `Unauthorized` for a revoked key, `RateExceeded`, and `BudgetUnknown` where entries cannot
-        be kept any more.
+        `Unauthorized` for a key that is known to be revoked, `RateExceeded`, and `BudgetUnknown`
+        where entries cannot be kept any more.
         """
         if self._recorder.is_full:
             raise BudgetUnknown(
@@ -84,8 +87,8 @@ class Accounts:
         if caller is None:
             return self._own
         caller.require(scope)
-        if self.leases is not None and self.leases.is_revoked(caller.sub, caller.jti):
-            raise unauthorized("the one it bears was revoked")
+        if self.leases is not None and self.leases.is_known_revoked(caller.sub, caller.jti):
+            raise revoked()
         if caller.rpm is not None:
             self._rates.check(caller.jti, caller.rpm)
         return self._terms_of(caller.plan) if caller.plan else self._own
@@ -94,12 +97,35 @@ class Accounts:
     def has_budgets(self) -> bool:
         return self.leases is not None
 
-    def admit(self, tenant: str, price: Decimal) -> Hold | None:
+    def admit(self, envelope: Envelope, price: Decimal) -> Hold | None:
         """So much of the tenant's budget, held; None where no budgets are kept.
 
-        Raises `BudgetSpent` and `BudgetUnknown`.
+        Asking for it tells which keys are revoked, too, so a first call waits for one answer only.
+        Raises `BudgetSpent`, `BudgetUnknown`, and `Unauthorized` for a revoked key.
         """
-        return None if self.leases is None else self.leases.admit(tenant, price)
+        if self.leases is None:
+            return None
+        hold = None
+        try:
+            hold = self.leases.admit(envelope.tenant, price)
+        finally:
+            # A revoked key is not told of budgets either.
+            if self._is_revoked(envelope):
+                if hold is not None:
+                    hold.release()
+                raise revoked()
+        return hold
+
+    def refuse_revoked(self, envelope: Envelope) -> None:
+        """Raises `Unauthorized` for a revoked key, and `BudgetUnknown` where nobody can tell."""
+        if self._is_revoked(envelope):
+            raise revoked()
+
+    def _is_revoked(self, envelope: Envelope) -> bool:
+        caller = envelope.caller
+        if self.leases is None or caller is None:
+            return False
+        return self.leases.is_revoked(caller.sub, caller.jti)
 
     def record(
         self,
@@ -132,15 +158,33 @@ class Accounts:
             tariff=self._tariff,
         )
 
-    def prefetch(self) -> None:
-        """Takes the only tenant's first lease while the models load.
+    def prefetch(self, meter: Meter) -> None:
+        """Takes the only tenant's first lease while the models load, or gets ready to.
 
         Not where a snapshot will be taken, whose copies would all spend the same lease.
         """
         settings = self._settings
-        known = settings.access != "keys" and settings.initialization != "snap-start"
-        if self.leases is not None and known:
-            self.leases.prefetch(settings.tenant)
+        if self.leases is None or settings.initialization == "snap-start":
+            return
+        if settings.access == "keys":
+            self.leases.warm()
+        else:
+            self.leases.prefetch(settings.tenant, self._cold_price(meter))
+
+    def _cold_price(self, meter: Meter) -> Decimal:
+        """What a first call may come to: a second of it, with its init."""
+        settings = self._settings
+        usage = Usage(
+            prompt_tokens=FIRST_TOKENS,
+            truncated=0,
+            busy_ns=0,
+            init_ns=FIRST_NS,
+            memory_mb=settings.memory_mb,
+            vcpu_milli=settings.vcpu_milli,
+            disk_mb=settings.disk_mb,
+            cold=True,
+        )
+        return self._own.plan.price(meter.cost(usage), usage).total
 
     def close(self) -> None:
         """Returns what is not spent and sends what is not sent; a server calls it as it stops."""

@@ -39,3 +39,8 @@ def unauthorized(why: str) -> Unauthorized:
         f"This route needs a key, and {why}. Send one as `Authorization: Bearer KEY`.",
         www_authenticate="Bearer",
     )
+
+
+def revoked() -> Unauthorized:
+    """The refusal of a request whose key was taken back."""
+    return unauthorized("the one it bears was revoked")

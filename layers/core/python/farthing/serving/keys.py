@@ -22,7 +22,7 @@ import msgspec
 
 from farthing.billing.tenants import TENANT_NAME
 from farthing.errors import SettingsError
-from farthing.serving.claims import ALL_SCOPES, Claims, unauthorized
+from farthing.serving.claims import ALL_SCOPES, Claims, revoked, unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,11 +52,11 @@ class KeyRing:
     def __init__(
         self,
         entries: Iterable[str],
-        revoked: Iterable[str] = (),
+        revoked_ids: Iterable[str] = (),
         clock_s: Callable[[], float] = time.time,
     ) -> None:
         self._secrets: dict[str, bytes] = {}
-        self._revoked = frozenset(revoked)
+        self._revoked = frozenset(revoked_ids)
         self._clock_s = clock_s
         for position, entry in enumerate(entries, start=1):
             match = ENTRY.match(entry.strip())
@@ -92,7 +92,7 @@ class KeyRing:
         if claims.exp <= self._clock_s():
             raise unauthorized("the one it bears has expired")
         if claims.jti in self._revoked:
-            raise unauthorized("the one it bears was revoked")
+            raise revoked()
         return claims
 
     def _verify(self, key: str) -> Claims | None:

@@ -186,7 +186,7 @@ class Pipeline:
         busy_ns = spent_ns + self._pace.expect_ns(tokens)
         usage = self._sized(envelope, tokens, 0, busy_ns, self._init_ns, restored=self._restored)
         price = terms.plan.price(self._meter.cost(usage), usage)
-        return self._accounts.admit(envelope.tenant, price.total)
+        return self._accounts.admit(envelope, price.total)
 
     def _refused(self, refusal: Refusal, envelope: Envelope, share: Share) -> Outcome:
         usage = self._usage(share, envelope, 0, 0)

@@ -40,15 +40,17 @@ class Service:
         self.settings = settings
         self.keys = _key_ring(settings)
         self.accounts = Accounts(settings)
-        self.accounts.prefetch()
-        self.contracts: list[Contract] = []
-        models = {}
-        for name in functions:
-            function = FUNCTIONS[name]
-            self.contracts.append(function.contract)
-            load = getattr(import_module(function.loader_module), function.loader_name)
-            models[function.contract.task] = load(function.contract.task, settings)
         meter = meter_of(read_price_book(), settings)
+        chosen = [FUNCTIONS[name] for name in functions]
+        self.contracts: list[Contract] = [function.contract for function in chosen]
+        loaders = [getattr(import_module(one.loader_module), one.loader_name) for one in chosen]
+        # The first lease is asked for while models are read and built, which leaves a thread time;
+        # imports would not.
+        self.accounts.prefetch(meter)
+        models = {
+            contract.task: load(contract.task, settings)
+            for contract, load in zip(self.contracts, loaders, strict=True)
+        }
         self.pipeline = Pipeline(settings, models, meter, SharedTime(), self.accounts)
         self.platform = _platform(settings)
         self.is_ready = False

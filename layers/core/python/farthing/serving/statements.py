@@ -58,6 +58,7 @@ async def answer_usage(service: Service, request: Request) -> Response:
 def _answer(service: Service, envelope: Envelope, query: Mapping[str, str]) -> Reply:
     accounts = service.accounts
     accounts.enter(envelope, SCOPE)
+    accounts.refuse_revoked(envelope)
     by, period = _read(query)
     if accounts.store is None:
         raise UnknownRoute(

@@ -1,10 +1,11 @@
 """Budgets on the request path: a price is held before the work and settled after it, locally.
 
 A process holds a slice of a tenant's budgets and asks their store for the next one when that is
-used up. Slices begin with one call and grow fourfold, up to 1,024 calls and never beyond 1/64 of
-what is free; near a budget's end they are single calls, and go back when no call needs them. So
-nothing is overspent, no process starves another for long, and a busy one asks about twice in a
-thousand calls. What a crash leaves unspent comes back after its lease has expired.
+used up. Slices begin with four calls, since a first price is a guess, and grow fourfold, up to
+1,024 calls and from then on never beyond 1/64 of what is free; near a budget's end they are single
+calls, and go back when no call needs them. So nothing is overspent, no process starves another for
+long, and a busy one asks about twice in a thousand calls. What a crash leaves unspent comes back
+after its lease has expired.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from farthing.billing.forks import call_in_forks
 from farthing.billing.leases.slice import PICO_DIGITS, NearEnd, Slice, in_pico
 from farthing.billing.leases.teller import Teller
 from farthing.billing.leases.wallet import Wallet
+from farthing.billing.meter import HOUSE
 from farthing.billing.tenants import Shortage, resets_at
 from farthing.errors import BudgetSpent, BudgetUnknown, StoreUnavailable
 from farthing.money import EXACT, ZERO, plain
@@ -36,8 +38,6 @@ TTL_MS = 300_000
 PAUSES_S = (0.01, 0.02, 0.04, 0.08, 0.1)
 # After a wait in vain a worker's time is worth more than the next wait.
 IMPATIENT_S = 1.0
-# Before the first call its price is unknown: about four classifications on 1 GB.
-PREFETCH_PICO = Decimal(1_000_000)
 
 
 class Hold:
@@ -146,18 +146,32 @@ class Leases:
                 raise self._unknown() from None
             return False
 
-    def prefetch(self, tenant: str) -> None:
-        """Begins to take a first slice; `admit` waits for it, and says what went wrong.
+    def is_known_revoked(self, tenant: str, key_id: str) -> bool:
+        """The same as far as it is known already, however long ago; asks nobody."""
+        return key_id in self._wallet(tenant).told_revoked
+
+    def warm(self) -> None:
+        """Begins to load and connect what asks the store, for callers who are not known yet."""
+
+        def ask() -> None:
+            with suppress(StoreUnavailable):
+                self._teller.tenant(HOUSE)
+
+        threading.Thread(target=ask, name="farthing-warm", daemon=True).start()
+
+    def prefetch(self, tenant: str, price: Decimal) -> None:
+        """Begins to take a first slice, of one call at this price (US dollars); `admit` waits for
+        it, and says what went wrong.
 
         Not before a snapshot is taken: its copies would all spend the same lease.
         """
-        wallet = self._wallet(tenant)
+        wallet, amount = self._wallet(tenant), in_pico(price)
 
         def take() -> None:
             with suppress(StoreUnavailable):
-                found = wallet.obtain(PREFETCH_PICO)
+                found = wallet.obtain(amount)
                 if isinstance(found, Slice):
-                    wallet.spend(found, PREFETCH_PICO, ZERO)
+                    wallet.spend(found, amount, ZERO)
 
         threading.Thread(target=take, name="farthing-prefetch", daemon=True).start()
 

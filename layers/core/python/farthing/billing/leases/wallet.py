@@ -39,8 +39,9 @@ class Wallet:
         # Guards all below; notified when something went back to the store.
         self._changed = threading.Condition(threading.Lock())
         self._slice: Slice | None = None
-        self._calls = 1
-        self._free_pico = 0
+        self._calls = GROWTH
+        # What was free when last told; None before the first answer.
+        self._free_pico: int | None = None
         self._pending_id = ""
         self._refusal: Shortage | None = None
         self._refused_s = -math.inf
@@ -51,6 +52,11 @@ class Wallet:
     @property
     def fails_open(self) -> bool:
         return self._teller.fails_open
+
+    @property
+    def told_revoked(self) -> tuple[str, ...]:
+        """Ids of the tenant's revoked keys, as the store last told them."""
+        return self._revoked
 
     def take(self, amount: Decimal) -> Slice | Unlimited | None:
         """Sets the amount (pico-USD) aside without asking anybody; None where that cannot be."""
@@ -162,7 +168,9 @@ class Wallet:
     def _ask(self, amount: Decimal) -> Slice | Lease | Shortage | Unlimited:
         """The amount out of a new lease; a lease that cannot be spent, or why there is none."""
         least_pico = max(1, math.ceil(amount))
-        want_pico = max(least_pico, min(least_pico * self._calls, self._free_pico // SHARE))
+        want_pico = least_pico * self._calls
+        if self._free_pico is not None:
+            want_pico = max(least_pico, min(want_pico, self._free_pico // SHARE))
         # Asked for again by the same name, a lease whose answer was lost is not given twice.
         self._pending_id = self._pending_id or new_lease_id()
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -108,7 +108,7 @@ class Retry:
             raise StoreUnavailable(
                 "The ledger's table has been too busy for seconds. See its throttled requests."
             )
-        time.sleep(random.uniform(0, self._pause_s))  # noqa: S311
+        time.sleep(self._pause_s * os.urandom(1)[0] / 255)
         self._pause_s = min(2 * self._pause_s, PAUSE_S_MAX)
 
 
