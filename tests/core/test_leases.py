@@ -434,7 +434,7 @@ def test_what_cannot_be_returned_is_returned_later(store: CountedStore, clock: C
     store.is_down = True
     hold.settle(CALL)
     store.is_down = False
-    assert free_pico(store, clock) == (63 * CALL_PICO, CALL_PICO)
+    assert free_pico(store, clock) == (60 * CALL_PICO, 4 * CALL_PICO)
     clock.pass_ms(1 * S)
     leases.admit("shop", CALL).settle(CALL)
     assert free_pico(store, clock) == (62 * CALL_PICO, 0)
