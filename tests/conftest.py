@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.functions.server import ROOT, Server, farthing, free_port
-from tests.ledger import postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,6 +41,9 @@ def moto_server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
     """A real PostgreSQL on loopback. Its users make databases of their own in it."""
+    # The forge's environment has no driver for it, and its tests need none.
+    from tests.ledger import postgresql
+
     binaries = postgresql.binaries()
     if binaries is None:
         pytest.skip("NO POSTGRESQL: install the package `postgresql` to run what needs one")

@@ -173,8 +173,13 @@ def _settings(pricing: Pricing, memory_mb: int) -> Settings:
         chosen["vcpu_milli"] = pricing.vcpu_milli
     if pricing.platform == "fc":
         chosen["vcpu_milli"] = _fc_vcpu_milli(pricing.vcpu_milli, memory_mb)
+    # Models are compared by what they take, without what every function has around them.
     return read_settings(
-        {"FARTHING_PLATFORM": "local"}, platform=pricing.platform, memory_mb=memory_mb, **chosen
+        {"FARTHING_PLATFORM": "local"},
+        platform=pricing.platform,
+        memory_mb=memory_mb,
+        overhead_us=0,
+        **chosen,
     )
 
 
