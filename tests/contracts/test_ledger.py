@@ -113,7 +113,7 @@ def test_records_are_kept_once_for_each_source(store: Store) -> None:
 
 
 def test_names_are_ordered_by_code_point_everywhere(store: Store) -> None:
-    names = ["a", "B", "a-b", "a_b", "ab", "Z", "é", "0", "a b"]
+    names = ["a", "B", "a-b", "a_b", "ab", "Z", "~", "0", "a.b"]
     store.append(entry(1, writer=name, at_ms=NOON_MS) for name in names)
     assert [one.writer for one in store.entries(*ALWAYS)] == sorted(names)
 

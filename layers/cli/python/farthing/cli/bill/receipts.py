@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farthing.cli.bill.keyfiles import PUBLIC, beside, public_keys_of, publish, signer_of
-from farthing.cli.options import AsJson, Ledger, open_ledger
-from farthing.errors import LedgerError, LedgerMissing
+from farthing.cli.bill.ledgers import ledger_at
+from farthing.cli.options import AsJson, Ledger
+from farthing.errors import LedgerError
 
 if TYPE_CHECKING:
     from farthing.billing.ledger import Root, Store
     from farthing.ledger.signing import PublicKeys
     from farthing.ledger.verification import Verdict
 
-BROKEN, NO_LEDGER = 1, 2
+BROKEN = 1
 FOREVER_MS = 253_402_300_800_000
 
 PublicKeysFile = Annotated[
@@ -66,7 +67,7 @@ def seal(
     """
     from farthing.ledger.sealing import seal as seal_hours
 
-    store = _open(ledger)
+    store = ledger_at(ledger)
     try:
         signer = signer_of(ledger)
         for file in (public_keys, beside(ledger, PUBLIC)):
@@ -97,7 +98,7 @@ def receipt(
     """Give the receipt of one request: its entry, and the proof that it is in a signed root."""
     from farthing.ledger.receipts import encode, receipt_of
 
-    store = _open(ledger)
+    store = ledger_at(ledger)
     try:
         found = encode(receipt_of(store, tenant, request_id, since_ms=0, until_ms=FOREVER_MS))
     finally:
@@ -132,7 +133,7 @@ def verify(
         if ledger is None and not head:
             _say_receipt(found.root, as_json=as_json)
             return
-    store = _open(ledger)
+    store = ledger_at(ledger)
     try:
         verdict = _examined(store, keys, held, head or [], quiet=as_json)
     finally:
@@ -199,15 +200,6 @@ def _say_receipt(root: Root, *, as_json: bool) -> None:
             f"The receipt is sound: its entry is one of {root.count} of {root.tenant} in "
             f"{root.hour}, signed with key {root.key_id}.\n"
         )
-
-
-def _open(url: str | None) -> Store:
-    """The ledger. Exits with 2 where there is none."""
-    try:
-        return open_ledger(url)
-    except LedgerMissing as error:
-        sys.stderr.write(f"farthing: {error}\n")
-        raise typer.Exit(NO_LEDGER) from None
 
 
 def _now_ms() -> int:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from farthing.cli.bill.ledgers import ledger_at
 from farthing.cli.bill.reports import month_lines, show_comparison, show_settlement
-from farthing.cli.options import AsJson, Ledger, open_ledger
-from farthing.errors import LedgerError, LedgerMissing
+from farthing.cli.options import AsJson, Ledger
+from farthing.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,7 @@ def settle(
     from farthing.ledger.settlement.settle import settle as settle_month
 
     period, now_ms = _period(month), time.time_ns() // 1_000_000
-    store = _open(ledger, must_exist=not log)
+    store = ledger_at(ledger, must_exist=not log)
     try:
         reader = Reader(store)
         _read(reader, log or [], function)
@@ -102,7 +103,7 @@ def reconcile(
     from farthing.ledger.settlement.settle import settle as settle_month
 
     period, tolerance, wanted = _period(month), _dollars(tolerance_usd), _tag(tag)
-    store = _open(ledger, must_exist=True)
+    store = ledger_at(ledger)
     try:
         found = settle_month(
             store,
@@ -166,15 +167,6 @@ def _settled_json(found: Settlement, reader: Reader, budgets: dict[str, int]) ->
         "bill": plain(found.bill),
         "drift_ppm": found.drift_ppm,
     }
-
-
-def _open(url: str | None, *, must_exist: bool) -> Store:
-    """The ledger. Exits with 2 where there is none."""
-    try:
-        return open_ledger(url, must_exist=must_exist)
-    except LedgerMissing as error:
-        sys.stderr.write(f"farthing: {error}\n")
-        raise typer.Exit(NOTHING) from None
 
 
 def _period(month: str | None) -> Period:

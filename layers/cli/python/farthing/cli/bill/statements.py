@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farthing.cli.options import AsJson, Ledger, open_ledger
-from farthing.errors import LedgerError, LedgerMissing, SettingsError
+from farthing.cli.bill.ledgers import ledger_at
+from farthing.cli.options import AsJson, Ledger
+from farthing.errors import LedgerError, SettingsError
 
 if TYPE_CHECKING:
     from farthing.billing.invoices import Statement
     from farthing.billing.ledger import Store
     from farthing.billing.periods import Period
     from farthing.billing.valuation import Valuer
-
-NO_LEDGER = 2
 
 
 class Grouping(StrEnum):
@@ -61,7 +60,7 @@ def usage(
     from farthing.cli.bill import tables
 
     period = _period(month, since, until)
-    store, valuer = _open(ledger), _valuer()
+    store, valuer = ledger_at(ledger), _valuer()
     try:
         if tenant is None:
             found = usage_of(entries_of(store, period), valuer, period, "tenant")
@@ -88,7 +87,7 @@ def invoice(
     from farthing.cli.bill import tables
 
     period = _period(month, None, None)
-    store, valuer = _open(ledger), _valuer()
+    store, valuer = ledger_at(ledger), _valuer()
     try:
         statement = _statement(store, valuer, period, tenant)
         if html is not None:
@@ -112,15 +111,6 @@ def _period(month: str | None, since: str | None, until: str | None) -> Period:
     if since or until:
         return read_days(since or until or "", until or max(since or "", today.isoformat()))
     return month_from(today)
-
-
-def _open(url: str | None) -> Store:
-    """The ledger. Exits with 2 where there is none."""
-    try:
-        return open_ledger(url)
-    except LedgerMissing as error:
-        sys.stderr.write(f"farthing: {error}\n")
-        raise typer.Exit(NO_LEDGER) from None
 
 
 def _valuer() -> Valuer:
