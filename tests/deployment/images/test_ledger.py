@@ -53,4 +53,4 @@ def test_the_settling_image_does_the_job_of_the_shipped_cronjob(image: Image, st
         entrypoint="python3", environ=environ, cpus=0.25, memory_mb=512,
     )  # fmt: skip
     assert engine_says("podman", "wait", container.id).strip() == "0", container.log
-    assert "settle_roots" in container.log
+    assert '"roots"' in container.log
