@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import math
+import time
 
 import msgspec
 import numpy as np
@@ -13,7 +15,9 @@ import pytest
 from farthing.billing.meter import HOUSE, meter_of
 from farthing.billing.prices import read_price_book
 from farthing.billing.shares import SharedTime
+from farthing.billing.tenants import PICO_PER_USD, Budget, Tenant
 from farthing.serving.accounts import Accounts
+from farthing.serving.claims import Claims
 from farthing.serving.contracts.classify import Classify
 from farthing.serving.contracts.embeddings import Embeddings
 from farthing.serving.envelope import Envelope, deadline_after
@@ -246,3 +250,23 @@ def test_a_fault_answers_500_without_a_price_and_logs_no_input(
     assert "ZeroDivisionError" in caplog.text
     assert "secret" not in caplog.text
     assert bench.classify(b"").status == 400, "the next invocation is served"
+
+
+def test_a_call_whose_key_turns_out_revoked_leaves_nothing_held() -> None:
+    bench = Bench(ledger="memory:", recorder="none")
+    store, leases = bench.accounts.store, bench.accounts.leases
+    assert store is not None
+    assert leases is not None
+    budget = Budget("month", PICO_PER_USD)
+    sold = []
+    for revoked in ((), ("k1",)):
+        store.put_tenant(Tenant(name="acme", budgets=(budget,), revoked=revoked))
+        leases.close()
+        claims = Claims("k1", "acme", 0, 2**40)
+        envelope = Envelope("attempt-1", deadline_after(10_000), "acme", caller=claims)
+        outcome = bench.pipeline.invoke(CLASSIFY, {"inputs": "banana"}, envelope)
+        assert outcome.status == (401 if revoked else 200), outcome.body
+        sold.append(outcome.price.total)
+    leases.close()
+    spent_pico = PICO_PER_USD - next(iter(store.free("acme", time.time_ns() // 10**6).values()))[0]
+    assert spent_pico == math.ceil(sum(sold) * PICO_PER_USD) > 0

@@ -88,3 +88,13 @@ def test_threads_come_from_the_vcpu_share(
     monkeypatch.setattr("os.cpu_count", lambda: 16)
     settings = read_settings(environ)
     assert (settings.calls_at_once, settings.threads_per_call) == (calls, threads)
+
+
+def test_a_ledger_makes_servers_spool_unless_told_otherwise() -> None:
+    knative = {"FARTHING_PLATFORM": "knative", "FARTHING_MEMORY_MB": "512"}
+    knative |= {"FARTHING_VCPU_MILLI": "500"}
+    ledger = {"FARTHING_LEDGER": "memory:"}
+    assert read_settings(knative).recorder == "line"
+    assert read_settings(knative | ledger).recorder == "spool"
+    assert read_settings(knative | ledger | {"FARTHING_RECORDER": "line"}).recorder == "line"
+    assert read_settings(FC | ledger).recorder == "line"

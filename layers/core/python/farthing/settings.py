@@ -109,18 +109,17 @@ def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
     Raises `SettingsError` naming the variable, what it holds and what it may be.
     """
     host = find_host(environ)
-    values: dict[str, object] = dict(DEFAULTS[host])
-    values.update(from_platform(host, environ))
-    values.update(_from_variables(environ))
-    values.update({name: value for name, value in overrides.items() if value is not None})
-    values["host"] = host
+    given: dict[str, object] = from_platform(host, environ)
+    given.update(_from_variables(environ))
+    given.update({name: value for name, value in overrides.items() if value is not None})
+    if given.get("ledger") and host in {"knative", "local"}:
+        given.setdefault("recorder", "spool")
+    values = {**DEFAULTS[host], **given, "host": host}
     values.setdefault("platform", "lambda" if host == "local" else host)
     values.setdefault(
         "arch", "arm64" if host_machine.machine() in {"aarch64", "arm64"} else "x86_64"
     )
     values.setdefault("models", str(_default_models()))
-    if values.get("ledger") and host in {"knative", "local"}:
-        values["recorder"] = "spool"
     if host == "local":
         for name, value in DEFAULTS[cast("HostName", values["platform"])].items():
             if name not in {"recorder", "idle"}:

@@ -13,7 +13,7 @@ from farthing.billing.rates import RateLimits
 from farthing.billing.recorders import open_recorder
 from farthing.billing.tariff import tariff_of
 from farthing.billing.tenants import PICO_PER_USD, resets_at
-from farthing.errors import BudgetUnknown, Forbidden
+from farthing.errors import BudgetSpent, BudgetUnknown, Forbidden, Refusal
 from farthing.money import plain, ratio
 from farthing.serving.claims import revoked
 from farthing.usage import Usage
@@ -105,27 +105,26 @@ class Accounts:
         """
         if self.leases is None:
             return None
-        hold = None
         try:
             hold = self.leases.admit(envelope.tenant, price)
-        finally:
+        except BudgetSpent:
             # A revoked key is not told of budgets either.
-            if self._is_revoked(envelope):
-                if hold is not None:
-                    hold.release()
-                raise revoked()
+            self.refuse_revoked(envelope)
+            raise
+        try:
+            self.refuse_revoked(envelope)
+        except Refusal:
+            hold.release()
+            raise
         return hold
 
     def refuse_revoked(self, envelope: Envelope) -> None:
         """Raises `Unauthorized` for a revoked key, and `BudgetUnknown` where nobody can tell."""
-        if self._is_revoked(envelope):
-            raise revoked()
-
-    def _is_revoked(self, envelope: Envelope) -> bool:
         caller = envelope.caller
         if self.leases is None or caller is None:
-            return False
-        return self.leases.is_revoked(caller.sub, caller.jti)
+            return
+        if self.leases.is_revoked(caller.sub, caller.jti):
+            raise revoked()
 
     def record(
         self,
