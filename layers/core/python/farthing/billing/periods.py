@@ -42,6 +42,11 @@ def month_from(day: dt.date) -> Period:
     return Period(first, (first + dt.timedelta(days=31)).replace(day=1))
 
 
+def this_month() -> Period:
+    """The UTC month that it is."""
+    return month_from(dt.datetime.now(dt.UTC).date())
+
+
 def read_month(text: str) -> Period:
     """The month of `2026-11`. Raises `LedgerError` for anything else."""
     if re.fullmatch(r"[1-9]\d{3}-(0[1-9]|1[0-2])", text, re.ASCII) is None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from farthing.billing.plans import read_plans
 from farthing.billing.stores import open_store
 from farthing.billing.valuation import Valuer
-from farthing.errors import FarthingError, SettingsError
-from farthing.ledger.job import Job
+from farthing.errors import FarthingError
+from farthing.ledger.job import Job, needed
 from farthing.ledger.signing import read_signer
 
 if TYPE_CHECKING:
@@ -31,21 +31,15 @@ def main(environ: Mapping[str, str]) -> str | None:
     ends_s = time.monotonic() + RUN_S
     try:
         job = Job(
-            open_store(_needed(environ, "FARTHING_LEDGER")),
+            open_store(needed(environ, "FARTHING_LEDGER")),
             [],
-            read_signer(_needed(environ, "FARTHING_SIGNING_KEY")),
+            read_signer(needed(environ, "FARTHING_SIGNING_KEY")),
             Valuer(read_plans(environ.get("FARTHING_PLANS", ""))),
         )
         job.run(lambda: round(1000 * (ends_s - time.monotonic())))
     except FarthingError as error:
         return f"farthing: {error}"
     return None
-
-
-def _needed(environ: Mapping[str, str], name: str) -> str:
-    if not environ.get(name):
-        raise SettingsError(f"Settlement needs {name}, which is not set. Set it from a Secret.")
-    return environ[name]
 
 
 if __name__ == "__main__":

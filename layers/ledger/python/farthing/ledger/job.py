@@ -118,26 +118,27 @@ def job_of(environ: Mapping[str, str]) -> Job:
     """
     import boto3
 
-    groups = [name for name in _needed(environ, "SETTLE_LOG_GROUPS").split(",") if name.strip()]
+    groups = [name for name in needed(environ, "SETTLE_LOG_GROUPS").split(",") if name.strip()]
     secret = boto3.client("secretsmanager").get_secret_value(
-        SecretId=_needed(environ, "SETTLE_SIGNING_KEY_SECRET")
+        SecretId=needed(environ, "SETTLE_SIGNING_KEY_SECRET")
     )
     logs = boto3.client("logs")
     return Job(
-        open_store(_needed(environ, "FARTHING_LEDGER")),
+        open_store(needed(environ, "FARTHING_LEDGER")),
         [LogGroup(logs, name.strip()) for name in groups],
         read_signer(secret["SecretString"]),
         Valuer(read_plans(environ.get("FARTHING_PLANS", ""))),
     )
 
 
-def _needed(environ: Mapping[str, str], name: str) -> str:
+def needed(environ: Mapping[str, str], name: str) -> str:
+    """The variable's value. Raises `SettingsError` where it is not set."""
     value = environ.get(name, "")
     if not value:
         raise SettingsError(
             f"Settlement needs {name}, which is not set. Set FARTHING_LEDGER to the ledger's "
-            "address, SETTLE_LOG_GROUPS to the log groups, SETTLE_SIGNING_KEY_SECRET to the "
-            "secret with the signing key."
+            "address; on Lambda SETTLE_LOG_GROUPS to the log groups and SETTLE_SIGNING_KEY_SECRET "
+            "to the secret with the signing key, elsewhere FARTHING_SIGNING_KEY to the key."
         )
     return value
 

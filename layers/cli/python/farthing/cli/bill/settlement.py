@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import os
 import sys
@@ -170,9 +169,9 @@ def _settled_json(found: Settlement, reader: Reader, budgets: dict[str, int]) ->
 
 
 def _period(month: str | None) -> Period:
-    from farthing.billing.periods import month_from, read_month
+    from farthing.billing.periods import read_month, this_month
 
-    return read_month(month) if month else month_from(dt.datetime.now(dt.UTC).date())
+    return read_month(month) if month else this_month()
 
 
 def _tag(text: str) -> tuple[str, str] | None:

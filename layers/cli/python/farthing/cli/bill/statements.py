@@ -99,7 +99,7 @@ def invoice(
 
 
 def _period(month: str | None, since: str | None, until: str | None) -> Period:
-    from farthing.billing.periods import month_from, read_days, read_month
+    from farthing.billing.periods import read_days, read_month, this_month
 
     if month is not None and (since or until):
         raise SettingsError(
@@ -107,10 +107,10 @@ def _period(month: str | None, since: str | None, until: str | None) -> Period:
         )
     if month is not None:
         return read_month(month)
-    today = dt.datetime.now(dt.UTC).date()
     if since or until:
-        return read_days(since or until or "", until or max(since or "", today.isoformat()))
-    return month_from(today)
+        today = dt.datetime.now(dt.UTC).date().isoformat()
+        return read_days(since or until or "", until or max(since or "", today))
+    return this_month()
 
 
 def _valuer() -> Valuer:
