@@ -1,0 +1,1 @@
+"""Users' files as columns of text: CSV, TSV, JSON lines and Parquet, read in bounded chunks."""
