@@ -15,6 +15,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     """The model fills tokens and truncations, the platform time and memory; joined once.
 
     `restored`: the first invocation of an environment that came from a snapshot.
+    `cached_tokens`: those of `prompt_tokens` that the cache answered; `cache` is a hit where that
+    is all of them.
     """
 
     prompt_tokens: int
@@ -27,6 +29,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     cold: bool
     restored: bool = False
     cache: CacheState = "off"
+    cached_tokens: int = 0
 
     def as_json(self, billed_ms: int) -> dict[str, object]:
         """The `usage` object of an answer."""
@@ -38,5 +41,6 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
             "memory_mb": self.memory_mb,
             "cold": self.cold,
             "cache": self.cache,
+            "cached_tokens": self.cached_tokens,
             "truncated": self.truncated,
         }

@@ -29,6 +29,8 @@ class UsageRow(msgspec.Struct, kw_only=True):
     """What a day, a task or a model came to; `cost` and `price` in US dollars.
 
     `repeats` are answers to a request that was answered before: they cost, and are not sold.
+    `cached` are the calls of which the cache answered all, `cached_tokens` those of the
+    `prompt_tokens` that it answered at all.
     """
 
     name: str
@@ -37,6 +39,7 @@ class UsageRow(msgspec.Struct, kw_only=True):
     refusals: int = 0
     cached: int = 0
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     busy_ns: int = 0
     idle_ns: int = 0
     cost: Decimal = ZERO
@@ -50,6 +53,7 @@ class UsageRow(msgspec.Struct, kw_only=True):
             "refusals": self.refusals,
             "cached": self.cached,
             "prompt_tokens": self.prompt_tokens,
+            "cached_tokens": self.cached_tokens,
             "busy_ms": self.busy_ns / NS_PER_MS,
             "idle_ms": self.idle_ns / NS_PER_MS,
             "cost": plain(self.cost),
@@ -101,7 +105,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
         `{"tenant", "since", "until", "currency": "USD", "total", "credited", "price_books",
         "plans", "lines": [{"day", "task", "model", "plan", "rule", "quantity", "unit", "rate",
         "amount"}], "days": [{"name", "calls", "repeats", "refusals", "cached", "prompt_tokens",
-        "busy_ms", "idle_ms", "cost", "price"}], "tasks": as days, "models": as days}`
+        "cached_tokens", "busy_ms", "idle_ms", "cost", "price"}], "tasks": as days,
+        "models": as days}`
         """
         return {
             "tenant": self.tenant,
@@ -201,6 +206,7 @@ def _rows(rollup: Rollup, groups: Iterable[Group], by: By) -> list[UsageRow]:
         row.refusals += sums.refusals
         row.cached += sums.cached
         row.prompt_tokens += sums.tokens
+        row.cached_tokens += sums.cached_tokens
         row.busy_ns += sums.busy_ns
         row.idle_ns += sums.idle_ns
         row.cost = EXACT.add(row.cost, rollup.cost(group))

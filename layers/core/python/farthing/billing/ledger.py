@@ -17,7 +17,7 @@ from farthing.usage import Usage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-Kind = Literal["answer", "refusal", "idle"]
+Kind = Literal["answer", "refusal", "idle", "ping"]
 # What a database takes as a key and a number; anything else is no entry of ours.
 Name = Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]{0,512}\Z")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
@@ -29,8 +29,9 @@ class Entry(
     """One attempt as its instance saw it, in integers; amounts are derived from it.
 
     `writer` is one process's random name and `number` counts its entries from 1, so a gap shows.
-    `tenant` is who the cost is booked to; a refusal's and idle time's is `house`. `plan` names the
-    terms of the price, "" for at cost; `price_max_pico` is set where a budget's end capped it.
+    `tenant` is who the cost is booked to; a refusal's, a ping's and idle time's is `house`. `plan`
+    names the terms of the price, "" for at cost; `price_max_pico` is set where a budget's end
+    capped it.
     Its JSON is what receipts are made of, and leaves defaults out: a field that entries learn later
     changes none that was sealed before.
     `unleased` was answered while the budgets' store was down, and is charged to them on replay.
@@ -56,6 +57,15 @@ class Entry(
     @property
     def key(self) -> tuple[str, int]:
         return self.writer, self.number
+
+    @property
+    def is_named_by_work(self) -> bool:
+        """Whether it is a shard's or a job's (`batch-…`, `job_…`), rather than a process's n-th.
+
+        The ledger keeps one of it, however often the work is done, and one call of a platform may
+        do several.
+        """
+        return "-" in self.writer or "_" in self.writer
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

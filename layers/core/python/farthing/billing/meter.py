@@ -136,6 +136,12 @@ class Meter:
         """What `idle_cost` multiplies by rates."""
         return count_idle(self._tariff, usage)
 
+    def billed_ns(self, usage: Usage) -> int:
+        """The nanoseconds that an attempt's lines by time are about, rounded as they are."""
+        found = self._count(usage)
+        by_memory = found.memory_mb_ns // usage.memory_mb
+        return by_memory or found.vcpu_milli_ns // usage.vcpu_milli
+
     def lines(self, quantities: Quantities) -> list[Line]:
         """A line for each quantity that is not 0."""
         return [

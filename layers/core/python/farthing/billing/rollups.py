@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from farthing.billing.caps import MINUS_ONE
 from farthing.billing.meter import line_of
 from farthing.billing.periods import MS_PER_DAY, day_of
-from farthing.billing.plans import MINUS_ONE
 from farthing.billing.quantities import NOTHING, Quantities
 from farthing.billing.tariff import Tariff
 from farthing.money import EXACT, ZERO, total
@@ -44,16 +44,20 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Sums:
-    """`calls` are the answers that are sold; `repeats` are answers of an attempt sold before."""
+    """`calls` are the answers that are sold; `repeats` are answers of an attempt sold before.
+
+    `cached` are those of the calls that the cache answered whole, `cached_tokens` those of the
+    tokens that it answered at all.
+    """
 
     __slots__ = (
-        "busy_ns", "cached", "calls", "cap", "cost", "idle_ns", "refusals", "repeats", "sold",
-        "tokens",
+        "busy_ns", "cached", "cached_tokens", "calls", "cap", "cost", "idle_ns", "refusals",
+        "repeats", "sold", "tokens",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.calls = self.repeats = self.refusals = self.cached = 0
-        self.tokens = self.busy_ns = self.idle_ns = 0
+        self.tokens = self.cached_tokens = self.busy_ns = self.idle_ns = 0
         self.cost: Quantities = NOTHING
         self.sold: Quantities = NOTHING
         self.cap: Decimal = ZERO
@@ -71,8 +75,11 @@ class SoldOnce:
     def is_first(self, entry: Entry) -> bool:
         """Whether the tenant had no earlier answer of this function and request id; remembers it.
 
-        A platform's retry is its first caller's; so one tenant's entries tell what all would.
+        A platform's retry is its first caller's; so one tenant's entries tell what all would. Work
+        that has a name is in the ledger once, and several may share a request.
         """
+        if entry.is_named_by_work:
+            return True
         while self._seen:
             oldest, at_ms = next(iter(self._seen.items()))
             if at_ms > entry.at_ms - REPEATS_WITHIN_MS:
@@ -123,19 +130,21 @@ class Rollup:
             sums.idle_ns += usage.busy_ns
             return False
         sums.busy_ns += usage.busy_ns
-        if entry.kind == "refusal":
-            sums.refusals += 1
+        if entry.kind != "answer":
+            sums.refusals += entry.kind == "refusal"
             return False
         if not self._sold_once.is_first(entry):
             sums.repeats += 1
             return False
         sums.calls += 1
         sums.tokens += usage.prompt_tokens
+        sums.cached_tokens += usage.cached_tokens
         sums.cached += usage.cache == "hit"
         sums.sold = sums.sold.plus(quantities)
         if entry.price_max_pico is not None:
+            cap_rule = self._valuer.plan(entry.plan).cap_rule
             for line in self._valuer.value(entry).price.lines:
-                if line.rule == "budget.cap":
+                if line.rule == cap_rule:
                     sums.cap = EXACT.add(sums.cap, line.quantity)
         return True
 
@@ -148,7 +157,8 @@ class Rollup:
         """What a group's answers were sold for."""
         sums = self.groups[group]
         cost = tuple(self._valuer.meter(group.tariff).lines(sums.sold))
-        lines = self._valuer.plan(group.plan).lines(cost, sums.calls, sums.tokens)
+        plan = self._valuer.plan(group.plan)
+        lines = plan.lines(cost, sums.calls, sums.tokens, sums.cached_tokens)
         if sums.cap:
-            return (*lines, line_of("budget.cap", sums.cap, "USD", MINUS_ONE))
+            return (*lines, line_of(plan.cap_rule, sums.cap, "USD", MINUS_ONE))
         return lines

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from farthing.billing.caps import capped
 from farthing.billing.meter import Charge, Meter
-from farthing.billing.plans import AT_COST, capped
+from farthing.billing.plans import known_plans
 from farthing.billing.prices import read_price_book
 from farthing.errors import LedgerError
 
@@ -29,10 +30,13 @@ class Valued(msgspec.Struct, frozen=True):
 
 
 class Valuer:
-    """Values entries by the plans that are known, by id; "" is at cost."""
+    """Values entries by the plans that are known, by id; "" is at cost.
+
+    The terms of calls that may wait follow from them.
+    """
 
     def __init__(self, plans: Mapping[str, Plan]) -> None:
-        self._plans = {"": AT_COST, **plans}
+        self._plans = known_plans(plans)
         self._books: dict[str, PriceBook] = {}
         self._meters: dict[Tariff, Meter] = {}
 
@@ -47,11 +51,12 @@ class Valuer:
         if entry.kind == "idle":
             return Valued(meter.idle_cost(entry.usage), meter.nothing())
         cost = meter.cost(entry.usage)
-        if entry.kind == "refusal":
+        if entry.kind != "answer":
             return Valued(cost, meter.nothing())
-        price = self.plan(entry.plan).price(cost, entry.usage)
+        plan = self.plan(entry.plan)
+        price = plan.price(cost, entry.usage)
         if entry.price_max_pico is not None:
-            price = capped(price, entry.price_max_pico)
+            price = capped(price, entry.price_max_pico, plan.cap_rule)
         return Valued(cost, price)
 
     def quantities(self, entry: Entry) -> Quantities:

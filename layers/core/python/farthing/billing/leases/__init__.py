@@ -17,7 +17,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
-from farthing.billing.forks import call_in_forks
+from farthing.billing.copies import call_in_copies
 from farthing.billing.leases.slice import PICO_DIGITS, NearEnd, Slice, in_pico
 from farthing.billing.leases.teller import Teller
 from farthing.billing.leases.wallet import Wallet
@@ -112,10 +112,10 @@ class Leases:
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._teller = Teller(store, outage == "open", ttl_ms, clock_ms, clock_s)
-        self._forget()
-        # The parent's leases are the parent's to spend.
-        call_in_forks(self._forget)
+        self._teller_settings = store, outage == "open", ttl_ms, clock_ms, clock_s
+        self._begin()
+        # The original's leases are the original's to spend and to return.
+        call_in_copies(self._begin)
 
     def admit(self, tenant: str, price: Decimal) -> Hold:
         """Holds the price (US dollars) of a call that is about to be computed.
@@ -133,6 +133,10 @@ class Leases:
         if isinstance(found, Shortage):
             raise self._spent(found, amount)
         return Hold(wallet, found, amount) if isinstance(found, Slice) else Hold(wallet)
+
+    def is_ready(self, tenant: str) -> bool:
+        """Whether `admit` and `is_revoked` would most probably ask nobody, and so not wait."""
+        return self._wallet(tenant).is_ready()
 
     def is_revoked(self, tenant: str, key_id: str) -> bool:
         """Whether the tenant's key is on the list of a minute ago or later.
@@ -184,7 +188,8 @@ class Leases:
         found = self._wallets.get(tenant)
         return found or self._wallets.setdefault(tenant, Wallet(tenant, self._teller))
 
-    def _forget(self) -> None:
+    def _begin(self) -> None:
+        self._teller = Teller(*self._teller_settings)
         self._wallets: dict[str, Wallet] = {}
 
     def _obtain(self, wallet: Wallet, amount: Decimal) -> Slice | Unlimited | Shortage:

@@ -23,6 +23,8 @@ SHARE = 64
 REFRESH_S = 60.0
 # For so long a refusal stands unless something was lent that may come back.
 REFUSED_S = 1.0
+# A slice with more than this part of its amount free will do for a usual call.
+READY_PARTS = 8
 # A lease that was asked for in an outage may come late, expired or too small; then another.
 ASKS_MAX = 4
 
@@ -47,7 +49,7 @@ class Wallet:
         self._refused_s = -math.inf
         self._unlimited: Unlimited | None = None
         self._revoked: tuple[str, ...] = ()
-        self._told_s = -math.inf
+        self._told_s = self._told_ms = -math.inf
 
     @property
     def fails_open(self) -> bool:
@@ -62,6 +64,18 @@ class Wallet:
         """Sets the amount (pico-USD) aside without asking anybody; None where that cannot be."""
         with self._changed:
             return self._take(amount)
+
+    def is_ready(self) -> bool:
+        """Whether a usual call or two would be admitted without asking anybody."""
+        if not self._is_known_for(REFRESH_S):
+            return False
+        with self._changed:
+            if self._unlimited is not None:
+                return True
+            slice_ = self._slice
+            if slice_ is None or not self._is_open(slice_):
+                return False
+            return slice_.free * READY_PARTS > slice_.lease.amount_pico
 
     def obtain(self, amount: Decimal) -> Slice | Unlimited | Shortage:
         """As `take`, else out of a new lease. Raises `StoreUnavailable`."""
@@ -215,10 +229,12 @@ class Wallet:
     def _learn(self, revoked: tuple[str, ...], *, is_unlimited: bool) -> None:
         self._revoked = revoked
         self._unlimited = Unlimited(tenant=self._tenant, revoked=revoked) if is_unlimited else None
-        self._told_s = self._teller.now_s()
+        self._told_s, self._told_ms = self._teller.now_s(), self._teller.now_ms()
 
     def _is_known_for(self, age_s: float) -> bool:
-        return self._teller.now_s() - self._told_s < age_s
+        """By both clocks: the steady one may have stood still while the instance was frozen."""
+        told_ms_ago = self._teller.now_ms() - self._told_ms
+        return self._teller.now_s() - self._told_s < age_s and told_ms_ago < age_s * 1000
 
     def _is_open(self, slice_: Slice) -> bool:
         return slice_.is_open(self._teller.now_ms(), self._teller.now_s())

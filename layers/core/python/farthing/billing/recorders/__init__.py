@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
 
 class Recorder(Protocol):
-    """Keeps entries. It names the writer and numbers them; a fork or a copy is another writer."""
+    """Keeps entries. It names the writer and numbers them; a process's copy is another writer."""
 
     @property
     def is_full(self) -> bool:
         """Entries cannot be kept now: no new work should begin."""
 
-    def record(self, **fields: Any) -> None:
+    def record(self, *, key: tuple[str, int] | None = None, **fields: Any) -> None:
         """Keeps an `Entry` of these fields, all but `writer` and `number`.
 
-        It takes microseconds, waits for nobody and never raises for what the disk or the log does.
+        `key` is both, for work that may be done again and is billed once. It takes microseconds,
+        waits for nobody and never raises for what the disk or the log does.
         """
 
     def close(self) -> None:
@@ -40,7 +41,7 @@ class NoRecorder:
 
     is_full = False
 
-    def record(self, **fields: Any) -> None:
+    def record(self, *, key: tuple[str, int] | None = None, **fields: Any) -> None:
         """Forgets the entry."""
 
     def close(self) -> None:

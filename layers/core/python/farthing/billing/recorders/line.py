@@ -6,11 +6,12 @@ the middle of a log, with an overlap of 10 minutes, understands all of it:
 
     farthing1 ["8f3a51c09be2d774",1,{…an entry without what is below…}]
     farthing1 ["8f3a51c09be2d774",2,"<lease>"]
+    farthing1 [{…a whole entry, of work that may be done again under the same name…}]
     farthing1 ["8f3a51c09be2d774",17,1,2,1795305600123,"<request id>",12,1503221]
 
-The last is an entry: writer, number, the word of its kind, the word of its lease (0: none), at_ms,
-request_id, prompt_tokens, busy_ns; then, where not all are 0, truncated, init_ns and, where a
-budget's end capped the price, price_max_pico.
+The last is an entry too: writer, number, the word of its kind, the word of its lease (0: none),
+at_ms, request_id, prompt_tokens, busy_ns; then, up to the last that is there, truncated, init_ns,
+price_max_pico (null, unless a bound capped the price) and cached_tokens.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from farthing.billing.forks import call_in_forks
+from farthing.billing.copies import call_in_copies
 from farthing.billing.ledger import Entry
 from farthing.billing.recorders.writer import Writer
 
@@ -40,6 +41,8 @@ REPEAT_MS = 300_000
 # A process that has met so many kinds and leases forgets them; numbers are not used twice.
 WORDS_MAX = 4096
 UNWRITTEN_MAX = 1000
+# What the members at a line's end are where it does not say them.
+ABSENT = (0, 0, None, 0)
 # What log services put before a line: a time, and a stream's name or the container runtime's mark.
 LINE = re.compile(r"(?:\d{4}-\d\d-\d\dT\S+ (?:std(?:out|err) F |\S+ )?)?farthing(\d+) (\[.*)", re.S)
 # And the members in which they put the line itself, where they write JSON.
@@ -54,7 +57,7 @@ class LineRecorder:
     def __init__(self, write: Callable[[bytes], int] = lambda line: os.write(STDOUT, line)) -> None:
         self._write_some = write
         self._begin()
-        call_in_forks(self._begin)
+        call_in_copies(self._begin)
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
@@ -70,10 +73,15 @@ class LineRecorder:
         """Whether the log refused the last line, which is kept and tried again with the next."""
         return bool(self._unwritten)
 
-    def record(self, **fields: Any) -> None:
-        entry = Entry(writer="", number=0, **fields)
+    def record(self, *, key: tuple[str, int] | None = None, **fields: Any) -> None:
+        writer, number = key or ("", 0)
+        entry = Entry(writer=writer, number=number, **fields)
         usage = entry.usage
         with self._lock:
+            if key is not None:
+                # Others write under the same name, and their words would be taken for ours.
+                self._write([entry])
+                return
             if self._writer is None:
                 self._writer = Writer()
             number = self._writer.next_number()
@@ -84,11 +92,10 @@ class LineRecorder:
             lease = self._word(self._writer.name, entry.lease) if entry.lease else 0
             values = [self._writer.name, number, kind, lease, entry.at_ms, entry.request_id]
             values += [usage.prompt_tokens, usage.busy_ns]
-            if usage.truncated or usage.init_ns or entry.price_max_pico is not None:
-                values += [usage.truncated, usage.init_ns]
-            if entry.price_max_pico is not None:
-                values.append(entry.price_max_pico)
-            self._write(values)
+            rare = [usage.truncated, usage.init_ns, entry.price_max_pico, usage.cached_tokens]
+            while rare and rare[-1] == ABSENT[len(rare) - 1]:
+                rare.pop()
+            self._write(values + rare)
 
     def close(self) -> None:
         """Has nothing more to say: every line is written as its entry is recorded."""
@@ -145,6 +152,7 @@ class _Said(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     truncated: int = 0
     init_ns: int = 0
     price_max_pico: int | None = None
+    cached_tokens: int = 0
 
 
 def read_lines(lines: Iterable[str | bytes], unread: Unread | None = None) -> Iterator[Entry]:
@@ -161,6 +169,9 @@ def read_lines(lines: Iterable[str | bytes], unread: Unread | None = None) -> It
             found = _parse(line)
         except ValueError:
             unread.broken += 1
+            continue
+        if isinstance(found, Entry):
+            yield found
             continue
         if isinstance(found, _Word):
             words[found.writer, found.number] = found.value
@@ -184,7 +195,7 @@ def read_lines(lines: Iterable[str | bytes], unread: Unread | None = None) -> It
     unread.wordless += [(said.writer, said.number) for kept in waiting.values() for said in kept]
 
 
-def _parse(line: str | bytes) -> _Word | _Said | None:
+def _parse(line: str | bytes) -> Entry | _Word | _Said | None:
     """What the line says; None for somebody else's. Raises `ValueError` for a broken one."""
     text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
     if "farthing" not in text:
@@ -197,6 +208,8 @@ def _parse(line: str | bytes) -> _Word | _Said | None:
     if match[1] != VERSION:
         raise ValueError
     values = msgspec.json.decode(match[2])
+    if len(values) == 1:
+        return msgspec.convert(values[0], Entry)
     if len(values) == len(_Word.__struct_fields__):
         return msgspec.convert(values, _Word)
     return msgspec.convert(values, _Said)
@@ -213,7 +226,9 @@ def _unwrapped(text: str) -> str:
 
 def _kind_of(entry: Entry) -> Entry:
     """What the entry has in common with others: all but what its line states."""
-    usage = replace(entry.usage, prompt_tokens=0, truncated=0, busy_ns=0, init_ns=0)
+    usage = replace(
+        entry.usage, prompt_tokens=0, truncated=0, busy_ns=0, init_ns=0, cached_tokens=0
+    )
     return replace(entry, request_id="", at_ms=0, lease="", price_max_pico=None, usage=usage)
 
 
@@ -229,6 +244,7 @@ def _entry(said: _Said, words: dict[tuple[str, int], Entry | str]) -> Entry | No
         truncated=said.truncated,
         busy_ns=said.busy_ns,
         init_ns=said.init_ns,
+        cached_tokens=said.cached_tokens,
     )
     return replace(
         kind,

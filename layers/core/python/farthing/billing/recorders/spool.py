@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from farthing.billing.forks import call_in_forks
+from farthing.billing.copies import call_in_copies
 from farthing.billing.ledger import Entry
 from farthing.billing.recorders.flusher import Flusher
 from farthing.billing.recorders.segment import SUFFIX, Segment
@@ -51,7 +51,7 @@ class SpoolRecorder:
         self._ledger = ledger
         _prepare(folder)
         self._begin()
-        call_in_forks(self._after_fork)
+        call_in_copies(self._begin_copy)
         self._flusher.start()
 
     def _begin(self) -> None:
@@ -70,12 +70,13 @@ class SpoolRecorder:
         """Whether the spool has reached its size, or the disk refused the last entry."""
         return self._size_bytes >= self._size_max_bytes or self._is_refused
 
-    def record(self, **fields: Any) -> None:
+    def record(self, *, key: tuple[str, int] | None = None, **fields: Any) -> None:
         with self._lock:
             if self._writer is None:
                 self._writer = Writer()
                 self._flusher.start()
-            entry = Entry(writer=self._writer.name, number=self._writer.next_number(), **fields)
+            writer, number = key or (self._writer.name, self._writer.next_number())
+            entry = Entry(writer=writer, number=number, **fields)
             self._unwritten.append(msgspec.json.encode(entry))
             try:
                 self._write()
@@ -118,8 +119,8 @@ class SpoolRecorder:
                     self._sealed.append(segment)
                     self._size_bytes += segment.size_bytes
 
-    def _after_fork(self) -> None:
-        """What the parent has open is the parent's to send; its locks stay with it."""
+    def _begin_copy(self) -> None:
+        """What the original has open is the original's to send; its locks stay with it."""
         for segment in (*self._sealed, *filter(None, [self._segment])):
             segment.let_go()
         self._begin()

@@ -6,6 +6,7 @@ import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
+from farthing.billing.copies import call_in_copies
 from farthing.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ class LazyStore:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._lock = threading.Lock()
+        self._original: Store | None = None
         self._store: Store | None = None
+        self._lock = threading.Lock()
+        call_in_copies(self._begin)
 
     def __getattr__(self, name: str) -> Any:
         with self._lock:
@@ -54,3 +57,9 @@ class LazyStore:
         with self._lock:
             if self._store is not None:
                 self._store.close()
+
+    def _begin(self) -> None:
+        """Connections are the original's: a copy opens its own, and keeps those from being closed
+        by whoever collects what nobody needs."""
+        self._original, self._store = self._store or self._original, None
+        self._lock = threading.Lock()

@@ -7,7 +7,6 @@ results are DynamoDB's own API, version 2012-08-10; binary values are base64 tex
 from __future__ import annotations
 
 import hashlib
-import hmac
 import os
 import time
 from collections import deque
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from farthing.billing.copies import call_in_copies
+from farthing.billing.stores.signing import AWS, Signer
 from farthing.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ class DynamoDbClient:
         scheme, _, host = address.rstrip("/").partition("://")
         self._secure, self._host = scheme == "https", host
         self._region, self._credentials = region, credentials
-        self._idle: deque[Connection] = deque()
-        self._turn = BoundedSemaphore(CONNECTIONS_MAX)
+        self._begin()
+        # Two processes on one connection would read each other's answers.
+        call_in_copies(self._begin)
         self._context: SSLContext | None = None
 
     def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
@@ -97,6 +99,10 @@ class DynamoDbClient:
     def close(self) -> None:
         while self._idle:
             self._idle.pop().close()
+
+    def _begin(self) -> None:
+        self._idle: deque[Connection] = deque()
+        self._turn = BoundedSemaphore(CONNECTIONS_MAX)
 
     def _exchange(self, operation: str, body: bytes) -> tuple[int, bytes]:
         """Status and body of one request. Raises `OSError` where none comes."""
@@ -143,10 +149,7 @@ class DynamoDbClient:
 def signed_headers(
     host: str, target: str, body: bytes, region: str, credentials: Credentials, at: str
 ) -> dict[str, str]:
-    """The headers of a POST to `/`, signed by Signature Version 4; `at` is `20261122T050000Z`.
-
-    Source: AWS, "Signature Version 4 for API requests", Authorization header.
-    """
+    """The headers of a POST to `/`, signed; `at` is `20261122T050000Z`."""
     headers = {
         "content-type": CONTENT_TYPE,
         "host": host,
@@ -155,17 +158,9 @@ def signed_headers(
     }
     if credentials.token:
         headers["x-amz-security-token"] = credentials.token
-    names = ";".join(sorted(headers))
-    lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
-    request = f"POST\n/\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
-    scope = f"{at[:8]}/{region}/{SERVICE}/aws4_request"
-    digest = hashlib.sha256(request.encode()).hexdigest()
-    key = f"AWS4{credentials.secret}".encode()
-    for part in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{digest}"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={credentials.key_id}/{scope}, "
-        f"SignedHeaders={names}, Signature={key.hex()}"
+    signer = Signer(AWS, SERVICE, region)
+    headers["authorization"] = signer.authorization(
+        credentials, at, "POST", "/", "", headers, hashlib.sha256(body).hexdigest()
     )
     return headers
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from farthing.billing.copies import call_in_copies
 from farthing.errors import SettingsError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ class Credentials(msgspec.Struct, frozen=True):
         return "Credentials(…)"
 
 
-def credentials_of(environ: Mapping[str, str]) -> Callable[[], Credentials]:
-    """What gives the access key to sign with, now.
+def credentials_of(
+    environ: Mapping[str, str], asker: str = "A ledger in DynamoDB"
+) -> Callable[[], Credentials]:
+    """What gives the access key to sign with, now; `asker` is who needs it.
 
     Raises `SettingsError` where the environment has neither a key nor an agent's address.
     """
@@ -58,7 +61,7 @@ def credentials_of(environ: Mapping[str, str]) -> Callable[[], Credentials]:
     if address:
         return ContainerCredentials(address, environ)
     raise SettingsError(
-        "A ledger in DynamoDB needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which are not "
+        f"{asker} needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which are not "
         "set. `aws configure export-credentials --format env` prints those of a profile."
     )
 
@@ -88,6 +91,11 @@ class ContainerCredentials:
             )
         self._address = address
         self._environ = environ
+        self._begin()
+        # A snapshot may be older than the key that was current when it was taken.
+        call_in_copies(self._begin)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._current: Credentials | None = None
         self._until_s = 0.0
