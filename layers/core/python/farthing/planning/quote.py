@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +13,7 @@ from farthing.money import plain
 from farthing.planning.break_even import BreakEven, break_evens, curves_of
 from farthing.planning.case import Case
 from farthing.planning.errors import Unfit
+from farthing.planning.keeping import ASSUMED, LEFT_OUT, Keeping, keepings
 from farthing.planning.offers.alibaba_fc import fc_offers
 from farthing.planning.offers.aws_lambda import lambda_offers
 from farthing.planning.offers.knative import knative_offers
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from farthing.planning.traffic import Traffic
     from farthing.planning.work import Work
 
+MB_PER_GB = 1000
 OFFERS = (lambda_offers, fc_offers, knative_offers, machine_offers, managed_offers)
 LOADED = (
     "usd_month and usd_year are fully loaded: the calls, what stands without any call (machines, "
@@ -41,6 +44,7 @@ FIRST_YEAR = (
 
 class Quote(msgspec.Struct, frozen=True):
     """`options` are cheapest first; `left_out` names an option and why it is no part of them.
+    `keeping` are ways to keep the work's index, and a large one, if it has any.
 
     `rows` are the price book's that were used, by rule and region.
     """
@@ -55,6 +59,7 @@ class Quote(msgspec.Struct, frozen=True):
     region: str
     rows: dict[str, Price]
     scenario: Scenario | None = None
+    keeping: tuple[Keeping, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """The object that `farthing quote --json` prints. Amounts of money are JSON numbers."""
@@ -80,6 +85,7 @@ class Quote(msgspec.Struct, frozen=True):
                 {**msgspec.structs.asdict(one), "sentence": one.sentence}
                 for one in self.break_evens
             ],
+            "keeping": [way.as_json() for way in self.keeping],
             "prices": [
                 {
                     "row": name,
@@ -118,11 +124,19 @@ def quote(
             try:
                 options.append(price())
             except PriceMissing as error:
-                left_out.append((name, str(error).partition(". ")[0].partition("; ")[0]))
+                left_out.append((name, _first_words(error)))
             except Unfit as error:
                 left_out.append((name, str(error)))
     options.sort(key=lambda option: (option.usd_year, option.platform, option.profile))
     used = dict.fromkeys(name for option in options for name in option.assumptions)
+    keeping: tuple[Keeping, ...] = ()
+    if work.index_mb:
+        try:
+            keeping = _keeping(work, rates, assumptions)
+            used |= dict.fromkeys(ASSUMED)
+            left_out.append(LEFT_OUT)
+        except PriceMissing as error:
+            left_out.append(("keeping the index", _first_words(error)))
     return Quote(
         scenario.name if scenario else work.name,
         (*_described(work, traffic), *(_told(assumptions, name) for name in used)),
@@ -134,7 +148,19 @@ def quote(
         region,
         rates.used,
         scenario,
+        keeping,
     )
+
+
+def _keeping(work: Work, rates: Rates, assumptions: Assumptions) -> tuple[Keeping, ...]:
+    """Of the work's own index, and of one so large that it matters."""
+    own_gb = Decimal(str(work.index_mb)) / MB_PER_GB
+    large_gb = assumptions.number("index.large-gb")
+    return (*keepings(rates, assumptions, own_gb), *keepings(rates, assumptions, large_gb))
+
+
+def _first_words(error: PriceMissing) -> str:
+    return str(error).partition(". ")[0].partition("; ")[0]
 
 
 def _even(options: list[Option]) -> list[BreakEven]:

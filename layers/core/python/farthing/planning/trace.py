@@ -1,4 +1,4 @@
-"""A trace file: one row a call, as CSV or JSON lines, with whatever is wrong in it counted."""
+"""A trace file: one row a call, as CSV, tabs or JSON lines, with what is wrong in it counted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from farthing.planning.errors import PlanningError
-from farthing.planning.trace_rows import Rows, read_rows
+from farthing.planning.trace_rows import Rows, read_file
 from farthing.planning.traffic import HOURS_PER_MONTH, SIMULATED_MAX, US_PER_HOUR, Traffic
 
 if TYPE_CHECKING:
@@ -25,20 +25,8 @@ def read_trace(file: Path) -> Traffic:
     cannot be read, is empty, is one instant, or has more bad rows than good ones.
     """
     rows = Rows()
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            read_rows(lines, rows)
-    except (OSError, UnicodeDecodeError):
-        raise PlanningError(
-            f"The trace {file} cannot be read as text. Give a CSV or JSON-lines file."
-        ) from None
+    read_file(file, rows)
     calls = sorted(rows.calls)
-    if rows.bad > len(calls):
-        raise PlanningError(
-            f"Of the trace's rows {rows.bad} are bad and {len(calls)} good; the first bad one is "
-            f"line {rows.bad_line}: {rows.bad_why}. Each row needs a column timestamp, ISO 8601 or "
-            "an epoch."
-        )
     if len(calls) < 2 or calls[0][0] == calls[-1][0]:
         raise PlanningError(
             f"The trace has {len(calls)} usable calls at one instant or none, so it has no rate. "
@@ -67,11 +55,7 @@ def _traffic(calls: list[tuple[int, int, int]], rows: Rows) -> Traffic:
     says = [rate]
     if passed_us < SHORT_SPAN_US:
         says.append("It is shorter than a day, so nights and weekends are taken to be like it.")
-    if rows.bad:
-        says.append(
-            f"{rows.bad:,} bad rows were left out, the first is line {rows.bad_line}: "
-            f"{rows.bad_why}."
-        )
+    says += rows.complaints()
     if rows.repeated:
         says.append(f"{rows.repeated:,} repeated request ids were dropped.")
     if rows.calls != calls:

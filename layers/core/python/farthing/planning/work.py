@@ -25,8 +25,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One call at one full vCPU of the machine that `source` names, and a start of its process.
 
     `tokens` are those of one call's text. `index_texts` texts of `index_tokens` each are embedded
-    once, before the first call, in `index_text_ms` each. `curve_ms` are times measured at memory
-    sizes in MB, which beat the rule.
+    once, before the first call, in `index_text_ms` each, and make an index of `index_mb`.
+    `curve_ms` are times measured at memory sizes in MB, which beat the rule.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     index_texts: Annotated[int, msgspec.Meta(ge=0, le=10_000_000_000)] = 0
     index_tokens: int = 0
     index_text_ms: float = 0.0
+    index_mb: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     curve_ms: dict[int, float] = {}
 
     @property
