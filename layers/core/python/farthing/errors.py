@@ -9,7 +9,12 @@
     │   ├── PriceMissing
     │   ├── BundleMissing
     │   ├── BundleCorrupt
-    │   └── BundleTooNew
+    │   ├── BundleTooNew
+    │   ├── FileMissing            what is kept in files and buckets: see farthing.storage
+    │   ├── FileArchived
+    │   ├── NameInvalid
+    │   ├── PublishConflict
+    │   └── StorageUnavailable
     └── Refusal                    refuses one invocation; the caller reads it, nothing is charged
         ├── MalformedBody          400
         ├── Unauthorized           401
@@ -18,14 +23,18 @@
         ├── UnknownRoute           404
         ├── UnknownModel           404
         ├── MethodNotAllowed       405
+        ├── BodyTooSlow            408
         ├── BodyTooLarge           413
         ├── InputTooLong           413
         ├── AnswerTooLarge         413
         ├── UnsupportedMediaType   415
         ├── InvalidRequest         422
         ├── RateExceeded           429
+        ├── TooManyWaiting         429
+        ├── CallerGone             499
         ├── InternalFault          500
         ├── DeadlineTooNear        503
+        ├── Overloaded             503
         └── BudgetUnknown          503
 
 Layers hang leaves of their own below these (the forge's missing data, say).
@@ -76,6 +85,26 @@ class BundleCorrupt(StartupError):
 
 class BundleTooNew(StartupError):
     """A bundle's manifest has a later format than this version reads."""
+
+
+class FileMissing(StartupError):
+    """A file is not where it was asked for."""
+
+
+class FileArchived(StartupError):
+    """A file lies in an archive, hours from being readable."""
+
+
+class NameInvalid(StartupError):
+    """What was to name a file of a storage cannot."""
+
+
+class PublishConflict(StartupError):
+    """Another writer was first."""
+
+
+class StorageUnavailable(StartupError):
+    """A storage does not answer, or does not take what is written."""
 
 
 class Refusal(FarthingError):
@@ -137,6 +166,10 @@ class MethodNotAllowed(Refusal):
     status, code, title = 405, "method-not-allowed", "The route has other methods"
 
 
+class BodyTooSlow(Refusal):
+    status, code, title = 408, "body-too-slow", "The body did not come in time"
+
+
 class BodyTooLarge(Refusal):
     status, code, title = 413, "body-too-large", "The body is too large"
 
@@ -161,12 +194,24 @@ class RateExceeded(Refusal):
     status, code, title = 429, "rate-exceeded", "The key calls too often"
 
 
+class TooManyWaiting(Refusal):
+    status, code, title = 429, "too-many-waiting", "Too many of the caller's calls wait"
+
+
+class CallerGone(Refusal):
+    status, code, title = 499, "caller-gone", "The caller left before its answer"
+
+
 class InternalFault(Refusal):
     status, code, title = 500, "internal-fault", "Farthing failed"
 
 
 class DeadlineTooNear(Refusal):
     status, code, title = 503, "deadline-too-near", "There is too little time left to answer"
+
+
+class Overloaded(Refusal):
+    status, code, title = 503, "overloaded", "More calls wait than can be answered in time"
 
 
 class BudgetUnknown(Refusal):

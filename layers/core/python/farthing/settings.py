@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform as host_machine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import msgspec
 
+from farthing.cores import usable_cores
 from farthing.errors import SettingsError
 from farthing.hosts import DEFAULTS, HostName, PlatformName, find_host, from_platform
 
@@ -27,13 +27,16 @@ Initialization = Literal[
 PREFIX = "FARTHING_"
 # The key that signs receipts is for the ledger's keeper, who serves nobody.
 READ_ELSEWHERE = {PREFIX + "SIGNING_KEY"}
-LISTS = {"model", "keys", "revoked"}
+LISTS = {"model", "index", "keys", "revoked"}
 
 # AWS sells CPU with memory: 1,769 MB are one vCPU.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 LAMBDA_MB_PER_VCPU = 1769
 
+YEAR_S = 365 * 24 * 3600
+
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +58,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     models: Path
     model: tuple[str, ...] = ()
     bundle_digest: str | None = None
+    indexes: Path
+    index: tuple[str, ...] = ()
+    index_cache: Path = Path("/tmp/farthing-index")  # noqa: S108 - the only writable path of an image
+    index_poll_s: NotNegative = 60
+    index_writes: Literal["off", "queue", "apply"] = "off"
+    jobs: str = ""
+    webhook_secret: str = ""
+    batch_task: Literal["classify", "embed"] = "classify"
+    batch_id: str = ""
+    batch_text: str = "text"
+    batch_out: str = ""
+    batch_format: Literal["jsonl", "parquet"] = "jsonl"
+    batch_shard_rows: Positive = 20_000
+    batch_queue: str = ""
+    batch_dead_letters: str = ""
+    batch_state_machine: str = ""
+    cache: str = "off"
+    cache_max_mb: Positive = 32
+    cache_ttl_s: Annotated[int, msgspec.Meta(ge=0, le=YEAR_S)] = 3600
+    cache_wait_ms: Positive = 5
+    cache_scope: Literal["tenant", "service"] = "tenant"
+    cache_vectors: Literal["float32", "float16", "int8"] = "float32"
+    queue_max_ms: Positive = 1000
     objects: Path | None = None
     threads: Positive | None = None
     workers: Positive | None = None
@@ -68,7 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     plan: str = ""
     plans: str = ""
     initialization: Initialization = "on-demand"
-    overhead_us: Annotated[int, msgspec.Meta(ge=0)] = 0
+    overhead_us: NotNegative = 0
     function: str = "farthing"
     ledger: str = ""
     recorder: RecorderName = "none"
@@ -81,7 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def cores(self) -> int:
         """Whole cores that computing may use: the vCPU share rounded down, at least 1."""
         share = max(1, self.vcpu_milli // 1000)
-        return min(share, os.cpu_count() or 1)
+        return min(share, usable_cores())
 
     @property
     def calls_at_once(self) -> int:
@@ -89,7 +115,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.workers is not None:
             return self.workers
         if self.host == "local":
-            return os.cpu_count() or 1
+            return usable_cores()
         singly = self.host == "lambda" or (self.host == "fc" and self.concurrency == 1)
         return 1 if singly else self.cores
 
@@ -119,10 +145,11 @@ def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
     values.setdefault(
         "arch", "arm64" if host_machine.machine() in {"aarch64", "arm64"} else "x86_64"
     )
-    values.setdefault("models", str(_default_models()))
+    values.setdefault("models", str(_shipped("models")))
+    values.setdefault("indexes", str(_shipped("indexes")))
     if host == "local":
         for name, value in DEFAULTS[cast("HostName", values["platform"])].items():
-            if name not in {"recorder", "idle"}:
+            if name not in {"recorder", "idle", "cache"}:
                 values.setdefault(name, value)
         values.setdefault("memory_mb", 1024)
         values.setdefault("access", "keys" if values.get("keys") else "local")
@@ -152,11 +179,11 @@ def _from_variables(environ: Mapping[str, str]) -> dict[str, object]:
     return found
 
 
-def _default_models() -> Path:
-    """The bundles beside the code: `farthing/models` in a wheel, `layers/models` in a checkout."""
+def _shipped(kind: Literal["models", "indexes"]) -> Path:
+    """What lies beside the code: `farthing/models` in a wheel, `layers/models` in a checkout."""
     package = Path(__file__).resolve().parent
-    installed = package / "models"
-    return installed if installed.is_dir() else package.parents[2] / "models"
+    installed = package / kind
+    return installed if installed.is_dir() else package.parents[2] / kind
 
 
 def _checked(values: dict[str, object]) -> Settings:

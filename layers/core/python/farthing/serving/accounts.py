@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from farthing.billing.meter import HOUSE
-from farthing.billing.plans import AT_COST, Plan, current_plan, read_plans
+from farthing.billing.plans import (
+    AT_COST,
+    Plan,
+    current_plan,
+    known_plans,
+    plan_id,
+    read_plans,
+)
 from farthing.billing.rates import RateLimits
 from farthing.billing.recorders import open_recorder
 from farthing.billing.tariff import tariff_of
@@ -59,7 +66,7 @@ class Accounts:
 
             self.store = LazyStore(settings.ledger)
             self.leases = Leases(self.store, outage=settings.budget_outage)
-        self._recorder = open_recorder(settings, self.store)
+        self.recorder = open_recorder(settings, self.store)
         self._rates = RateLimits()
         at_cost = Terms(AT_COST, "")
         # The last plan of a name is the one that is sold.
@@ -72,17 +79,19 @@ class Accounts:
             self._own = self._by_name[current_plan(self.plans, settings.plan).name]
 
     def enter(self, envelope: Envelope, scope: str) -> Terms:
-        """The terms of an invocation that may begin.
+        """The terms of an invocation that may begin; a job keeps those that it was accepted under.
 
         Raises `Forbidden` outside the key's scope or for a plan that is not sold here,
         `Unauthorized` for a key that is known to be revoked, `RateExceeded`, and `BudgetUnknown`
         where entries cannot be kept any more.
         """
-        if self._recorder.is_full:
+        if self.recorder.is_full:
             raise BudgetUnknown(
                 "Answers cannot be accounted for just now, so none is given. Try again later.",
                 retry_after=RETRY_AFTER_S,
             )
+        if envelope.accepted is not None:
+            return self._terms_by_id(envelope.accepted.plan)
         caller = envelope.caller
         if caller is None:
             return self._own
@@ -93,9 +102,18 @@ class Accounts:
             self._rates.check(caller.jti, caller.rpm)
         return self._terms_of(caller.plan) if caller.plan else self._own
 
+    def low(self, terms: Terms) -> Terms:
+        """The same terms for a call that may wait."""
+        plan = terms.plan.low()
+        return Terms(plan, plan_id(plan))
+
     @property
     def has_budgets(self) -> bool:
         return self.leases is not None
+
+    def may_wait(self, tenant: str) -> bool:
+        """Whether admitting the tenant's next call may wait for the store of budgets."""
+        return self.leases is not None and not self.leases.is_ready(tenant)
 
     def admit(self, envelope: Envelope, price: Decimal) -> Hold | None:
         """So much of the tenant's budget, held; None where no budgets are kept.
@@ -140,7 +158,8 @@ class Accounts:
         price_max_pico: int | None = None,
     ) -> None:
         """Keeps the attempt's entry: an answer is its tenant's, all else the house's."""
-        self._recorder.record(
+        recorder = self.recorder if envelope.accepted is None else envelope.accepted.recorder
+        recorder.record(
             function=self._settings.function,
             request_id=envelope.request_id,
             at_ms=time.time_ns() // 1_000_000,
@@ -189,7 +208,7 @@ class Accounts:
         """Returns what is not spent and sends what is not sent; a server calls it as it stops."""
         if self.leases is not None:
             self.leases.close()
-        self._recorder.close()
+        self.recorder.close()
         if self.store is not None:
             self.store.close()
 
@@ -200,6 +219,15 @@ class Accounts:
                 "gave you the key for another one."
             )
         return self._by_name[name]
+
+    def _terms_by_id(self, id_: str) -> Terms:
+        known = known_plans(self.plans)
+        if id_ not in known:
+            raise Forbidden(
+                f"The job was accepted under the terms {id_}, which are not known any more. Keep "
+                "old terms in FARTHING_PLANS beside the new ones of the same name."
+            )
+        return Terms(known[id_], id_)
 
 
 def warning_of(hold: Hold | None) -> dict[str, str]:

@@ -16,7 +16,7 @@ from farthing.serving.exchange import Reply
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from farthing.serving.pipeline import Outcome
+    from farthing.serving.outcome import Outcome
 
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch"

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class Entry:
     """`handler` is what Lambda calls; the object itself is what an ASGI server runs.
 
-    Under Lambda everything loads now, in the INIT phase, which is billed once and has a full
-    core. Elsewhere nothing loads before a server starts it, so importing an entry is free.
+    Under Lambda everything loads now, and answers once, in the INIT phase, which is billed once
+    and has a full core. Elsewhere nothing loads before a server starts it, so importing an entry
+    is free.
     """
 
     def __init__(self, function: str, environ: Mapping[str, str] = os.environ) -> None:
@@ -63,11 +64,15 @@ class Entry:
         from farthing.serving.platforms.aws_lambda import build_handler
 
         handler = build_handler(self.service)
+        self.service.warm_up()
         # Init is in the first call's bill only on demand: provisioned and managed environments
         # start on the house, and a snapshot is made once and billed per restore.
         initialization = self.service.settings.initialization
         if initialization == "on-demand":
-            self.service.pipeline.started(process_age_ns())
+            self.service.pipeline.instance.started(process_age_ns())
         elif initialization == "snap-start":
-            self.service.pipeline.snapshot()
+            from farthing.serving.snapshots import register_hooks
+
+            self.service.pipeline.instance.snapshot()
+            register_hooks(self.service)
         return handler

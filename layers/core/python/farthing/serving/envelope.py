@@ -7,9 +7,22 @@ import time
 
 import msgspec
 
+from farthing.billing.recorders import Recorder
 from farthing.billing.shares import Share
 from farthing.serving.claims import Claims
 from farthing.usage import NS_PER_MS
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """What an attempt at a job owes to the moment in which the job was accepted.
+
+    `plan` is the id of its terms, `price_max_pico` what was quoted where that binds. `recorder`
+    takes the attempt's entry: of all attempts at a job only the one that counts is its tenant's.
+    """
+
+    plan: str
+    price_max_pico: int | None
+    recorder: Recorder
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -19,6 +32,8 @@ class Envelope(msgspec.Struct, frozen=True):
     `deadline_ns` is on the clock of `time.perf_counter_ns`. `memory_mb` is set where the platform
     states it per call. `share` is set where the platform's clock starts before the request is
     read; elsewhere the pipeline starts it. `caller` is what the key says, where access is by keys.
+    `idempotency_key` is the caller's name for a request that may wait; `accepted` is set where one
+    that waited is computed.
     """
 
     request_id: str
@@ -27,6 +42,8 @@ class Envelope(msgspec.Struct, frozen=True):
     memory_mb: int | None = None
     share: Share | None = None
     caller: Claims | None = None
+    idempotency_key: str = ""
+    accepted: Accepted | None = None
 
     @property
     def remaining_ns(self) -> int:

@@ -5,21 +5,22 @@ Imports no server and no event loop, so that a Lambda function need not either.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from farthing.errors import BodyTooLarge, UnsupportedMediaType
+from farthing.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
+from farthing.serving.envelope import Envelope, deadline_after
+from farthing.serving.outcome import Outcome  # noqa: TC001 - `Asked` is read at run time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from farthing.serving.envelope import Envelope
-    from farthing.serving.pipeline import Outcome
     from farthing.serving.service import Service
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+TIMEOUT = "x-farthing-timeout-ms"
+TIMEOUT_DIGITS_MAX = 9
 
 
 class Reply(NamedTuple):
@@ -37,15 +38,46 @@ def reply_with(outcome: Outcome) -> Reply:
     return Reply(outcome.status, headers, msgspec.json.encode(outcome.body))
 
 
+class Asked(NamedTuple):
+    """The contract's request that a route was sent, and how its outcome is told there."""
+
+    payload: Any
+    told: Callable[[Outcome], Reply] = reply_with
+
+
+# What finds it in a body and its headers; or the reply, where nothing is asked of the contract.
+# Raises a `Refusal`.
+Reader = Callable[[bytes, Mapping[str, str], Envelope], Asked | Reply]
+
+
 def authorised(service: Service, headers: Mapping[str, str], envelope: Envelope) -> Envelope:
-    """The envelope with its caller. Raises `Unauthorized` where access is by keys.
+    """The envelope with its caller, the caller's name for the request and how long it waits for
+    the answer, where these are stated.
+
+    Raises `Unauthorized` where access is by keys, and `InvalidRequest`.
 
     Names in `headers` are in lower case here and below.
     """
-    if service.keys is None:
-        return envelope
-    caller = service.keys.caller(headers.get("authorization"))
-    return msgspec.structs.replace(envelope, tenant=caller.sub, caller=caller)
+    if service.keys is not None:
+        caller = service.keys.caller(headers.get("authorization"))
+        envelope = msgspec.structs.replace(envelope, tenant=caller.sub, caller=caller)
+    key, timeout = headers.get("idempotency-key"), headers.get(TIMEOUT)
+    if key is not None:
+        envelope = msgspec.structs.replace(envelope, idempotency_key=key)
+    if timeout is not None:
+        deadline_ns = min(envelope.deadline_ns, deadline_after(_read_timeout_ms(timeout)))
+        envelope = msgspec.structs.replace(envelope, deadline_ns=deadline_ns)
+    return envelope
+
+
+def _read_timeout_ms(stated: str) -> int:
+    is_whole = stated.isascii() and stated.isdigit() and len(stated) <= TIMEOUT_DIGITS_MAX
+    if not is_whole or int(stated) == 0:
+        raise InvalidRequest(
+            "X-Farthing-Timeout-Ms is not a whole number of milliseconds from 1 to 999999999. "
+            "Send how long you wait for the answer, or leave it out."
+        )
+    return int(stated)
 
 
 def require_json(headers: Mapping[str, str]) -> None:

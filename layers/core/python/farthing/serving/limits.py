@@ -12,7 +12,6 @@ from farthing.errors import AnswerTooLarge, InputTooLong, InvalidRequest, Malfor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from farthing.serving.ports import Answerer, Contract
     from farthing.settings import Settings
 
 # Usage, charge and punctuation around the rows.
@@ -61,30 +60,42 @@ def check_inputs(texts: Sequence[str], settings: Settings) -> None:
             "Send them in several calls."
         )
     for index, text in enumerate(texts):
-        if len(text) > settings.input_max_chars:
-            raise InputTooLong(
-                f"Input {index} has {len(text)} characters; an input may have "
-                f"{settings.input_max_chars}. Split it: a model reads a few hundred words."
-            )
         if not text or text.isspace():
             raise InvalidRequest(
                 f"Input {index} is blank, so there is nothing to answer about. Leave it out."
             )
-        if not text.isascii():
-            _check_encodable(text, index)
+        check_text(text, index, settings)
 
 
-def check_answer_fits(
-    contract: Contract, request: Any, answerer: Answerer, inputs: int, settings: Settings
-) -> None:
+def check_text(text: str, index: int, settings: Settings) -> None:
+    """Raises `InvalidRequest` or `InputTooLong` for a text that no model can read."""
+    if len(text) > settings.input_max_chars:
+        raise InputTooLong(
+            f"Input {index} has {len(text)} characters; an input may have "
+            f"{settings.input_max_chars}. Split it: a model reads a few hundred words."
+        )
+    if not text.isascii():
+        check_encodable(text, f"Input {index}")
+
+
+def check_answer_fits(inputs: int, row_bytes: int, shrink_hint: str, settings: Settings) -> None:
     """Raises `AnswerTooLarge`, before anything is computed, naming what would fit."""
-    row_bytes = contract.row_bytes_max(request, answerer)
     room = settings.payload_max_bytes - FRAME_BYTES_MAX
     if inputs * row_bytes > room:
         raise AnswerTooLarge(
             f"{inputs} inputs may answer with {inputs * row_bytes} bytes; an answer here may "
             f"have {settings.payload_max_bytes}. Send at most {room // row_bytes} inputs "
-            f"a call, or {contract.shrink_hint(request)}."
+            f"a call, or {shrink_hint}."
+        )
+
+
+def check_results_fit(results: Any, shrink_hint: str, settings: Settings) -> None:
+    """Raises `AnswerTooLarge` for results whose JSON is more than an answer may have."""
+    size_bytes = len(msgspec.json.encode(results))
+    if size_bytes > settings.payload_max_bytes - FRAME_BYTES_MAX:
+        raise AnswerTooLarge(
+            f"The results have {size_bytes} bytes; an answer here may have "
+            f"{settings.payload_max_bytes}. To get one, {shrink_hint}."
         )
 
 
@@ -96,11 +107,11 @@ def _without_values(error: Exception) -> str:
     return QUOTED.sub(lambda found: found[1] or found[2], str(error))
 
 
-def _check_encodable(text: str, index: int) -> None:
+def check_encodable(content: Any, name: str) -> None:
+    """Raises `InvalidRequest` where the content, `name` to its sender, is no Unicode text."""
     try:
-        text.encode()
+        msgspec.json.encode(content)
     except UnicodeEncodeError:
         raise InvalidRequest(
-            f"Input {index} has half of a surrogate pair, which is no character. "
-            "Send whole characters."
+            f"{name} has half of a surrogate pair, which is no character. Send whole characters."
         ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from farthing.deadlines import RESERVE_NS, RETRY_AFTER_S, USUAL_NS_PER_TOKEN
 from farthing.errors import DeadlineTooNear
 from farthing.usage import NS_PER_MS
 
@@ -12,10 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from farthing.serving.envelope import Envelope
-
-# Left of the deadline for pricing, encoding and the way back.
-RESERVE_NS = 50 * NS_PER_MS
-RETRY_AFTER_S = "1"
 
 
 class Pace:
@@ -35,6 +32,13 @@ class Pace:
     def expect_ns(self, tokens: int) -> int:
         """The least that so many tokens would take."""
         return tokens * self._ns_per_token
+
+    def bound_ns(self, tokens: int) -> int:
+        """What so many tokens should not take longer than: half as much again as the least.
+
+        Before the first answer a small model's usual pace stands in for it.
+        """
+        return tokens * (self._ns_per_token * 3 // 2 or USUAL_NS_PER_TOKEN)
 
     def check(self, envelope: Envelope, tokens: int) -> None:
         """Raises `DeadlineTooNear` where so many tokens would not be done in time."""

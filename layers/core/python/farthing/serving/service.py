@@ -12,20 +12,25 @@ from farthing.billing.meter import meter_of
 from farthing.billing.prices import read_price_book
 from farthing.billing.shares import SharedTime
 from farthing.serving.accounts import Accounts
+from farthing.serving.lag import Lag
+from farthing.serving.limits import read_request
 from farthing.serving.pipeline import Pipeline
 from farthing.serving.platforms import LocalPlatform
 from farthing.serving.registry import FUNCTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
 
     from farthing.serving.http import App
     from farthing.serving.keys import KeyRing
     from farthing.serving.platforms import Platform
-    from farthing.serving.ports import Contract
+    from farthing.serving.ports import Answerer, Contract
     from farthing.settings import Settings
 
+BATCHER_MODULE = "farthing.inference.batcher"
+# How long what was computed last may take to reach a cache elsewhere.
+CACHE_FLUSH_S = 1.0
 WARM_UP_TEXT = "A text that every model can read."
 
 
@@ -42,21 +47,30 @@ class Service:
         self.accounts = Accounts(settings)
         meter = meter_of(read_price_book(), settings)
         chosen = [FUNCTIONS[name] for name in functions]
-        self.contracts: list[Contract] = [function.contract for function in chosen]
+        self.contracts: list[Contract] = [
+            contract for function in chosen for contract in function.contracts
+        ]
         loaders = [getattr(import_module(one.loader_module), one.loader_name) for one in chosen]
         # The first lease is asked for while models are read and built, which leaves a thread time;
         # imports would not.
         self.accounts.prefetch(meter)
-        models = {
-            contract.task: load(contract.task, settings)
-            for contract, load in zip(self.contracts, loaders, strict=True)
-        }
+        models: dict[str, list[Answerer]] = {}
+        for function, load in zip(chosen, loaders, strict=True):
+            for answerer in load(function.contract.task, settings):
+                models.setdefault(answerer.task, []).append(answerer)
         self.pipeline = Pipeline(settings, models, meter, SharedTime(), self.accounts)
         self.platform = _platform(settings)
         self.is_ready = False
         self.load_ns = time.perf_counter_ns() - started_ns
-        # The threads that compute; only a server has any.
+        # The threads on which a server waits for others; without an event loop there are none.
         self.workers: Executor | None = None
+        # Calls that are on one of these threads on their way to be computed, or wait for one.
+        self.beginning = 0
+        # When calls were last refused for want of room, and some time more.
+        self.pressed_until_ns = 0
+        self.lag = Lag()
+        # What else this process does; it must end before budgets and entries are handed over.
+        self.before_stop: list[Callable[[], None]] = []
         self._app: App | None = None
 
     @property
@@ -72,11 +86,31 @@ class Service:
         """Makes a server ready: once, however often it is asked to."""
         if not self.is_ready:
             self.warm_up()
-            self.pipeline.started(process_age_ns())
+            self.pipeline.instance.started(process_age_ns())
+
+    def share_threads(self) -> None:
+        """From now on calls are computed beside each other, on the threads of a batcher.
+
+        But for platforms that send one call at a time: there they are computed where they are made.
+        """
+        settings = self.settings
+        sends_singly = settings.host == "fc" and settings.concurrency == 1
+        if not sends_singly and self.pipeline.batcher is None:
+            # Named, not imported: computing is the layer's work that has the models.
+            opened = import_module(BATCHER_MODULE).open_batcher(settings)
+            self.pipeline.batcher = opened
 
     def stop(self) -> None:
         """Returns what is held of budgets and sends what is not sent; may be repeated."""
         self.is_ready = False
+        while self.before_stop:
+            self.before_stop.pop()()
+        batcher, self.pipeline.batcher = self.pipeline.batcher, None
+        if batcher is not None:
+            batcher.close()
+        if self.pipeline.cache is not None:
+            self.pipeline.cache.flush(CACHE_FLUSH_S)
+            self.pipeline.cache.close()
         self.book_idle()
         self.accounts.close()
 
@@ -87,6 +121,9 @@ class Service:
 
     def warm_up(self) -> None:
         """One real inference by every model; only then is the service ready. The house pays."""
+        for contract in self.contracts:
+            # What reads a request is built when the first one is read.
+            read_request(contract.asking([WARM_UP_TEXT] * 2), contract.request_type)
         for answerer in self.pipeline.models:
             answerer.compute(answerer.prepare([WARM_UP_TEXT]))
         self.is_ready = True

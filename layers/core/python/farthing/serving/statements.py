@@ -22,7 +22,7 @@ from farthing.errors import (
 )
 from farthing.money import plain, total
 from farthing.serving.exchange import JSON, Reply, authorised, reply_with
-from farthing.serving.workers import compute
+from farthing.serving.workers import beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ async def answer_usage(service: Service, request: Request) -> Response:
     try:
         envelope = authorised(service, request.headers, envelope)
         query = dict(request.query_params)
-        reply = await compute(service, lambda: _answer(service, envelope, query))
+        reply = await beside(service, lambda: _answer(service, envelope, query))
     except Refusal as refusal:
         reply = reply_with(service.pipeline.refuse(refusal, envelope))
     return Response(reply.body, reply.status, headers=reply.headers)

@@ -1,19 +1,20 @@
-"""Where a service computes: on its worker threads, or where it stands."""
+"""Where a service waits for others, stores say: on threads of its own, or where it stands."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from farthing.serving.exchange import Reply
     from farthing.serving.service import Service
 
+T = TypeVar("T")
 
-async def compute(service: Service, work: Callable[[], Reply]) -> Reply:
-    """The work's result: from a worker thread on a server, inline where calls come singly."""
+
+async def beside(service: Service, work: Callable[[], T]) -> T:
+    """The work's result: from a thread beside the event loop on a server, else done inline."""
     if service.workers is None:
         return work()
     return await asyncio.get_running_loop().run_in_executor(service.workers, work)

@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import msgspec
 
 from farthing.errors import InvalidRequest
-from farthing.serving.contracts.texts import Texts, answer_schema, as_list
+from farthing.serving.contracts.texts import (
+    Priority,
+    TextContract,
+    Texts,
+    Webhook,
+    answer_schema,
+    as_list,
+    check_webhook,
+)
+from farthing.serving.ports import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from farthing.serving.ports import Answerer, Rows
+    from farthing.serving.ports import Rows, TextAnswerer
 
 # A component as JSON prints a float64 that was a float32, with its comma: '-0.0341964587777853,'.
 FLOAT_BYTES_MAX = 22
@@ -23,13 +32,21 @@ ITEM_BYTES_MAX = 64
 
 
 class EmbeddingsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Texts to embed; `dimensions` keeps the first components, scaled back to length 1."""
+    """Texts to embed; `dimensions` keeps the first components, scaled back to length 1.
+
+    With priority `low` the answer is a job, which is cheaper and may take a while.
+    """
 
     input: Texts
     model: str | None = None
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, msgspec.Meta(ge=1)] | None = None
     user: str | None = None
+    priority: Priority = "normal"
+    webhook: Webhook | None = None
+
+    def __post_init__(self) -> None:
+        check_webhook(self)
 
 
 ANSWER_SCHEMA = answer_schema(
@@ -51,27 +68,33 @@ ANSWER_SCHEMA = answer_schema(
             },
         },
     },
+    model={"type": "string"},
 )
 
 
-class Embeddings:
+class Embeddings(TextContract):
     task = "embed"
+    answered_by = "embed"
+    operation = "embed"
     path = "/v1/embeddings"
     summary = "Embed texts as vectors of length 1 (OpenAI's shape)"
     request_type: type[msgspec.Struct] = EmbeddingsRequest
     answer_schema = ANSWER_SCHEMA
 
+    def asking(self, texts: Sequence[str]) -> dict[str, object]:
+        return {"input": list(texts)}
+
     def texts(self, request: EmbeddingsRequest) -> Sequence[str]:
         return as_list(request.input)
 
-    def check(self, request: EmbeddingsRequest, answerer: Answerer) -> None:
+    def check(self, request: EmbeddingsRequest, answerer: TextAnswerer) -> None:
         if request.dimensions is not None and request.dimensions > answerer.dims:
             raise InvalidRequest(
                 f"`dimensions` is {request.dimensions}; model {answerer.name} has "
                 f"{answerer.dims}. Ask for 1 to {answerer.dims}, or leave it out for all."
             )
 
-    def row_bytes_max(self, request: EmbeddingsRequest, answerer: Answerer) -> int:
+    def row_bytes_max(self, request: EmbeddingsRequest, answerer: TextAnswerer) -> int:
         dims = request.dimensions or answerer.dims
         if request.encoding_format == "base64":
             return ITEM_BYTES_MAX + -(-dims * FLOAT32_BYTES // 3) * 4
@@ -83,9 +106,9 @@ class Embeddings:
         return "ask for fewer dimensions"
 
     def answer(
-        self, request: EmbeddingsRequest, answerer: Answerer, rows: Rows
-    ) -> dict[str, object]:
-        vectors = _shortened(rows, request.dimensions)
+        self, request: EmbeddingsRequest, answerer: TextAnswerer, result: Rows, request_id: str
+    ) -> Answer:
+        vectors = _shortened(result, request.dimensions)
         encoded: list[object]
         if request.encoding_format == "base64":
             encoded = [
@@ -93,14 +116,11 @@ class Embeddings:
             ]
         else:
             encoded = vectors.tolist()
-        return {
-            "object": "list",
-            "data": [
-                {"object": "embedding", "index": index, "embedding": embedding}
-                for index, embedding in enumerate(encoded)
-            ],
-            "model": answerer.name,
-        }
+        data = [
+            {"object": "embedding", "index": index, "embedding": embedding}
+            for index, embedding in enumerate(encoded)
+        ]
+        return Answer({"object": "list", "data": data, "model": answerer.name})
 
 
 def _shortened(rows: Rows, dimensions: int | None) -> Rows:

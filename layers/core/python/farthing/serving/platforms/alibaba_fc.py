@@ -13,7 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from farthing.serving.envelope import Envelope, deadline_after, generate_envelope
-from farthing.serving.http import Endpoint, contract_work
+from farthing.serving.exchange import Asked, reply_with
+from farthing.serving.http import Endpoint
+from farthing.serving.pings import answer_ping
 from farthing.serving.platforms.fc_events import request_in
 
 if TYPE_CHECKING:
@@ -98,12 +100,14 @@ def _invoke(service: Service) -> _Invocation:
 
     Auth: the platform's where it says that the call is its own, else as the contract's route.
     """
-    contract = contract_work(service, service.contracts[0])
+    contract = service.contracts[0]
 
-    def event(body: bytes, headers: Mapping[str, str], envelope: Envelope) -> Reply:
-        return contract(request_in(body, service.settings), headers, envelope)
+    def event(body: bytes, headers: Mapping[str, str], envelope: Envelope) -> Asked | Reply:
+        request = request_in(body, service.settings)
+        pong = answer_ping(service.pipeline, request, envelope)
+        return Asked(request) if pong is None else reply_with(pong)
 
-    own = _Signalling(service, event, is_trusted=True)
+    own = _Signalling(service, contract, reads=event, is_trusted=True)
     callers = _Signalling(service, contract)
     # Without the header a call is believed only where a key would not be asked for anyway.
     unstated = b"/invoke" if service.keys is None else b""

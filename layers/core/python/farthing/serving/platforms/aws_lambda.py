@@ -17,6 +17,7 @@ from farthing.serving.exchange import (
     require_json,
     require_size,
 )
+from farthing.serving.pings import answer_ping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,7 +71,7 @@ def build_handler(service: Service) -> Callable[[Any, Any], Any]:
     """A Lambda handler: `handler(event, context)`.
 
     API Gateway, Function URL and load balancer events get an HTTP response; any other event is
-    the request itself and gets the answer's body, or the problem's.
+    a ping, or the request itself and gets the answer's body, or the problem's.
     """
     platform = LambdaPlatform(service.settings)
     service.platform = platform
@@ -83,6 +84,9 @@ def build_handler(service: Service) -> Callable[[Any, Any], Any]:
             if isinstance(event, dict) and "requestContext" in event:
                 return gateway.answer(event, context)
             envelope = platform.envelope_of(context)
+            pong = answer_ping(service.pipeline, event, envelope)
+            if pong is not None:
+                return pong.body
             return service.pipeline.invoke(service.contracts[0], event, envelope).body
         finally:
             share.leave()

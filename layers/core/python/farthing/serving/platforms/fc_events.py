@@ -12,6 +12,7 @@ import msgspec
 
 from farthing.errors import InvalidRequest
 from farthing.serving.exchange import require_size
+from farthing.serving.pings import carried
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ def request_in(body: bytes, settings: Settings) -> bytes:
     if not isinstance(event, dict):
         return body
     if event.keys() == TIMER_KEYS:
-        return _as_json(event["payload"])
+        return _as_json(carried(event["payload"]))
     if "specversion" in event and "data" in event:
         return _as_json(_message(event["data"]))
     records = event.get("events")
