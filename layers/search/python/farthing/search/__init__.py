@@ -1,0 +1,1 @@
+"""Search: an index packed as files with digests, and the engine that answers from it."""
