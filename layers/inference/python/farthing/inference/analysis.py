@@ -51,6 +51,9 @@ class Analyser(Protocol):
     def words(self, text: str, /) -> Words:
         """The text in lower case, cut into words."""
 
+    def normal(self, text: str, /) -> str:
+        """All the text's words, joined by spaces: texts that are equal so have equal `words`."""
+
     def hashes(self, words: Sequence[str], /) -> Hashes:
         """Every n-gram of these words as often as it occurs, in any order."""
 
@@ -76,6 +79,9 @@ class CharacterAnalyser:
     def words(self, text: str, /) -> Words:
         # Asked for so many words, `split` leaves the rest in one piece, which is then cut off.
         return within(text.lower().split(None, self._max_tokens), self._max_tokens)
+
+    def normal(self, text: str, /) -> str:
+        return " ".join(text.lower().split())
 
     def hashes(self, words: Sequence[str], /) -> Hashes:
         if not words:
@@ -111,6 +117,9 @@ class WordAnalyser:
 
     def words(self, text: str, /) -> Words:
         return within(WORD.findall(text.lower()), self._max_tokens)
+
+    def normal(self, text: str, /) -> str:
+        return " ".join(WORD.findall(text.lower()))
 
     def hashes(self, words: Sequence[str], /) -> Hashes:
         if not words:

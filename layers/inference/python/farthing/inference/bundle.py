@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from farthing.errors import BundleCorrupt, BundleMissing, BundleTooNew
+from farthing.formats import decode_versioned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,8 @@ Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 # A plain name: a manifest cannot reach outside its folder.
 FileName = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+# Texts of any length, padded to the longest; only texts of one length; none.
+Sharing = Literal["padded", "equal", "alone"]
 
 
 class FileDigest(msgspec.Struct, frozen=True):
@@ -33,13 +36,16 @@ class FileDigest(msgspec.Struct, frozen=True):
 
 
 class BatchDrift(msgspec.Struct, frozen=True):
-    """What changes when a text shares its batch: alone against random batches of `batch`."""
+    """What changes when a text shares its batch: alone against random batches of up to `batch`.
+
+    `max_abs_difference` is negative where nobody measured it.
+    """
 
     texts: int
     batch: int
     labels_changed: int
     min_cosine: float
-    max_abs_difference: float = 0.0
+    max_abs_difference: float = -1.0
 
     @property
     def is_zero(self) -> bool:
@@ -49,6 +55,16 @@ class BatchDrift(msgspec.Struct, frozen=True):
         about 1e-7; quantisation that looks at the whole batch moves it by 1e-2.
         """
         return self.labels_changed == 0 and self.min_cosine >= 0.99999
+
+    @property
+    def sharing(self) -> Sharing:
+        """Which texts may share a run so that every bit of an answer is as if it were alone.
+
+        Padding may change the order in which floats are summed, a batch of equal lengths does not.
+        """
+        if not self.is_zero:
+            return "alone"
+        return "padded" if self.max_abs_difference == 0 else "equal"
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -128,13 +144,15 @@ def read_manifest(path: Path) -> tuple[str, Manifest]:
             "Build the bundle with `make bundles`, or point FARTHING_MODELS at its folder."
         ) from None
     try:
-        found_format = msgspec.json.decode(raw, type=_Versioned).format
-        if found_format > FORMAT:
-            raise BundleTooNew(
-                f"{file} has bundle format {found_format}; this Farthing reads up to {FORMAT}. "
+        manifest = decode_versioned(
+            raw,
+            Manifest,
+            FORMAT,
+            lambda found: BundleTooNew(
+                f"{file} has bundle format {found}; this Farthing reads up to {FORMAT}. "
                 "Upgrade Farthing, or rebuild the bundle with this version's forge."
-            )
-        manifest = msgspec.json.decode(raw, type=Manifest)
+            ),
+        )
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BundleCorrupt(
             f"{file} is not a bundle manifest: {error}. Rebuild the bundle."
@@ -163,10 +181,6 @@ def find_bundles(root: Path, task: str | None = None) -> Iterator[tuple[Path, Ma
         _, manifest = read_manifest(file.parent)
         if task is None or manifest.task == task:
             yield file.parent, manifest
-
-
-class _Versioned(msgspec.Struct):
-    format: int
 
 
 def _verify(file: Path, expected: FileDigest) -> None:

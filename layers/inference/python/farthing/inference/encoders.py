@@ -37,6 +37,9 @@ class Encoder(Protocol):
     def inputs(self, batch: Sequence[Any], /) -> dict[str, NDArray[Any]]:
         """The graph's inputs, each [batch, longest], for what `encode` gave."""
 
+    def normal(self, text: str, /) -> str:
+        """The text without what `encode` ignores: equal ones are encoded alike."""
+
     def unknown_share(self, texts: Sequence[str], /) -> float:
         """How much of the texts the model has no entry for, 0 to 1."""
 

@@ -71,6 +71,10 @@ class NgramEncoder:
             counts[row, : len(text.ids)] = text.counts
         return {"input_ids": ids, "counts": counts}
 
+    def normal(self, text: str) -> str:
+        """The text without what `encode` ignores: case, and what separates words."""
+        return self._analyser.normal(text)
+
     def unknown_share(self, texts: Sequence[str]) -> float:
         """How many of the texts' words have no n-gram that the model knows, 0 to 1.
 

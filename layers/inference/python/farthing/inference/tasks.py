@@ -9,6 +9,8 @@ import numpy as np
 
 from farthing.errors import BundleMissing
 from farthing.inference.bundle import Bundle, find_bundles
+from farthing.inference.cascade.answering import Cascade
+from farthing.inference.cascade.manifest import check_cascade, find_cascades
 from farthing.inference.encoders import open_encoder
 from farthing.inference.heads import first_token, mean_pool, softmax, unit_length
 from farthing.inference.session import Session
@@ -32,12 +34,17 @@ class Prepared(NamedTuple):
     tokens: int
     truncated: int
 
+    @property
+    def counts(self) -> list[tuple[int, bool]]:
+        """For each text its tokens, and whether the window cut it."""
+        return [(text.tokens, text.was_truncated) for text in self.texts]
+
 
 class TextModel:
     """A bundle ready to answer: encoder, session and head.
 
-    Texts share a batch only when the bundle's manifest proves that sharing changes nothing;
-    otherwise each text is run alone, unpadded.
+    Texts share a run only as the bundle's manifest proves that sharing changes nothing (see
+    `BatchDrift.sharing`); otherwise each text is run alone, unpadded.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
@@ -45,12 +52,14 @@ class TextModel:
         self.manifest = bundle.manifest
         self._encoder = open_encoder(bundle)
         self._session = Session(bundle.model_file, threads)
-        self._batch_texts = BATCH_TEXTS if bundle.manifest.batch_drift.is_zero else 1
+        self.sharing = bundle.manifest.batch_drift.sharing
+        self.batch_ids_max = self._encoder.batch_ids_max
 
         self.name = bundle.manifest.name
         self.task: str = bundle.manifest.task
         self.dims = bundle.manifest.dims
         self.labels = bundle.manifest.labels
+        self.digest = bundle.digest
 
     def describe(self) -> dict[str, object]:
         """What a list of models says of this one."""
@@ -91,15 +100,38 @@ class TextModel:
         has reason to; left out, the bundle's own batches are bounded by length too.
         """
         rows = np.empty((len(prepared.texts), self.manifest.dims), dtype=np.float32)
-        ids_max = self._encoder.batch_ids_max if batch_texts is None else sys.maxsize
-        texts_max = batch_texts or self._batch_texts
-        for indices in _batches(prepared.texts, texts_max, ids_max):
+        if batch_texts is None:
+            texts_max = 1 if self.sharing == "alone" else BATCH_TEXTS
+            batches = _batches(
+                prepared.texts, texts_max, self.batch_ids_max, pads=self.sharing == "padded"
+            )
+        else:
+            batches = _batches(prepared.texts, batch_texts, sys.maxsize, pads=True)
+        for indices in batches:
             batch = [prepared.texts[index] for index in indices]
             if before_batch is not None:
                 before_batch(sum(text.tokens for text in batch))
-            inputs = self._encoder.inputs(batch)
-            rows[indices] = self._head(self._session.run(inputs), inputs)
+            rows[indices] = self.run(batch)
         return rows
+
+    def run(self, texts: Sequence[Encoded]) -> Floats:
+        """One row per text, [texts, dims], of a single run that they share, whatever their
+        lengths; who asks heeds `sharing`.
+        """
+        inputs = self._encoder.inputs(texts)
+        return self._head(self._session.run(inputs), inputs)
+
+    def normal(self, text: str) -> str:
+        """The text without what the encoder ignores: equal ones have equal rows."""
+        return self._encoder.normal(text)
+
+    def assemble(self, kept: Sequence[bytes | None], rows: Floats | None) -> Floats:
+        """Rows in order: those kept, as the bytes of their float32, else the next of `rows`."""
+        whole = np.empty((len(kept), self.dims), dtype=np.float32)
+        computed = iter(()) if rows is None else iter(rows)
+        for index, row in enumerate(kept):
+            whole[index] = next(computed) if row is None else np.frombuffer(row, np.float32)
+        return whole
 
     def unknown_share(self, texts: Sequence[str]) -> float:
         """How much of the texts the model has no entry for, 0 to 1.
@@ -136,16 +168,20 @@ class Embedder(TextModel):
         return unit_length(pooled) if self.manifest.normalize else pooled
 
 
-def _batches(texts: Sequence[Encoded], texts_max: int, ids_max: int) -> Iterator[list[int]]:
+def _batches(
+    texts: Sequence[Encoded], texts_max: int, ids_max: int, *, pads: bool
+) -> Iterator[list[int]]:
     """Indices in groups of similar length, so that little time goes into padding.
 
     A group has at most `texts_max` texts and, padding included, `ids_max` ids, but for a text
-    that has more by itself.
+    that has more by itself. Without `pads` its texts are of one length.
     """
     batch: list[int] = []
-    for index in sorted(range(len(texts)), key=lambda index: len(texts[index].ids)):
-        padded_ids = (len(batch) + 1) * len(texts[index].ids)
-        if batch and (len(batch) == texts_max or padded_ids > ids_max):
+    lengths = [len(text.ids) for text in texts]
+    for index in sorted(range(len(texts)), key=lengths.__getitem__):
+        length = lengths[index]
+        is_full = len(batch) == texts_max or (len(batch) + 1) * length > ids_max
+        if batch and (is_full or (not pads and length != lengths[batch[0]])):
             yield batch
             batch = []
         batch.append(index)
@@ -161,22 +197,40 @@ def open_task(bundle: Bundle, threads: int = 1) -> TextModel:
     return TASKS[bundle.manifest.task](bundle, threads)
 
 
-def open_models(task: str, settings: Settings) -> list[TextModel]:
-    """Every bundle of the task that the settings name, or all there are; the first is the default.
+def open_models(task: str, settings: Settings) -> list[TextModel | Cascade]:
+    """All of the task that the settings name, or all there are; the first is the default.
 
-    Raises `BundleMissing` when there is none.
+    A bundle that is served by itself and as the stage of a cascade is loaded once. Raises
+    `BundleMissing` when there is none, and where a stage is not there.
     """
-    found = {manifest.name: (path, manifest) for path, manifest in find_bundles(settings.models)}
-    of_task = sorted(name for name, (_, manifest) in found.items() if manifest.task == task)
-    unknown = [name for name in settings.model if name not in found]
+    bundles = {manifest.name: (path, manifest) for path, manifest in find_bundles(settings.models)}
+    cascades = {found.manifest.name: found for found in find_cascades(settings.models)}
+    tasks = {name: manifest.task for name, (_, manifest) in bundles.items()}
+    tasks |= {name: found.manifest.task for name, found in cascades.items()}
+    of_task = sorted(name for name in tasks if tasks[name] == task)
+    unknown = [name for name in settings.model if name not in tasks]
     names = [name for name in settings.model if name in of_task] or of_task
     if unknown or not names:
         raise BundleMissing(
-            f"{settings.models} holds {', '.join(sorted(found)) or 'no bundle'}; asked for was "
+            f"{settings.models} holds {', '.join(sorted(tasks)) or 'no bundle'}; asked for was "
             f"{', '.join(unknown) or f'one for the task {task}'}. "
             "Build it with `make bundles`, or point FARTHING_MODELS at a folder of bundles."
         )
-    digest = settings.bundle_digest
-    return [
-        open_task(Bundle.open(found[name][0], digest), settings.threads_per_call) for name in names
-    ]
+    folders = {name: path for name, (path, _) in bundles.items()}
+    loaded: dict[str, TextModel] = {}
+
+    def load(name: str, digest: str | None) -> TextModel:
+        bundle = Bundle.open(folders[name], digest)
+        if bundle.digest not in loaded:
+            loaded[bundle.digest] = open_task(bundle, settings.threads_per_call)
+        return loaded[bundle.digest]
+
+    def open_one(name: str) -> TextModel | Cascade:
+        if name not in cascades:
+            return load(name, settings.bundle_digest)
+        found = cascades[name]
+        check_cascade(found, folders, settings.bundle_digest)
+        stages = [load(stage.bundle, stage.digest) for stage in found.manifest.stages]
+        return Cascade(found, stages)
+
+    return [open_one(name) for name in names]
