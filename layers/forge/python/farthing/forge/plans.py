@@ -95,6 +95,25 @@ class DistillationPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     digit_change_share: Share = 0.0
 
 
+class RelevancePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Judged searches that an embedder learns from, as `farthing index build` takes them.
+
+    `documents` has the column `id` and the searched columns `texts`; `queries` has `query_id`,
+    `query` and `split`; `qrels` has `query_id`, `doc_id` and `grade`. Up to `answers` documents of
+    a query are learnt from, each beside one of the `negatives` that share most of its words
+    without answering it. Likeness is divided by `temperature`.
+    """
+
+    documents: str
+    id: str
+    texts: tuple[str, ...]
+    queries: str
+    qrels: str
+    answers: Count = 8
+    negatives: Count = 20
+    temperature: Annotated[float, msgspec.Meta(gt=0)] = 0.05
+
+
 class DriftPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many texts are answered alone and again in random batches."""
 

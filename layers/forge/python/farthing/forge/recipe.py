@@ -14,6 +14,7 @@ from farthing.forge.plans import (
     DistillationPlan,
     DriftPlan,
     ProofPlan,
+    RelevancePlan,
     Source,
     StudentPlan,
     TeacherPlan,
@@ -74,6 +75,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     teacher: TeacherPlan | None = None
     students: tuple[StudentPlan, ...] = ()
     distillation: DistillationPlan = DistillationPlan()
+    relevance: RelevancePlan | None = None
     training: TrainingPlan = TrainingPlan()
     quantisation: QuantisationPlan = QuantisationPlan(scheme="per-token", bits=7)
     drift: DriftPlan = DriftPlan()
@@ -85,6 +87,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("[[students]] learn from a teacher: add the table [teacher]")
         if self.task == "classify" and not (self.data.train and self.data.label):
             raise ValueError("a classifier needs `train` and `label` in [data]")
+        if self.relevance and (self.students or self.task != "embed"):
+            raise ValueError("[relevance] is for an embedder without [[students]]")
         names = [student.name for student in self.students]
         if len(set(names)) != len(names):
             raise ValueError(f"students need names of their own, these are {names}")
@@ -107,6 +111,11 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The full text of the licence."""
         return (FOLDER / self.licence_file).read_text(encoding="utf-8")
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether weights are learnt here, and not only taken from the source."""
+        return bool(self.students or self.relevance)
+
     def weights_key(self, student: StudentPlan | None, data_key: str) -> str:
         """12 hex digits over everything that decides a model's float32 weights.
 
@@ -118,6 +127,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         base = (self.max_tokens, self.source)
         foreseen = (self.quantisation,) if self.quantisation.qat_epochs else ()
+        if self.relevance:
+            return key_of(base, (data_key, self.relevance, self.training))
         learnt = (data_key, self.teacher, student, self.distillation, self.training, *foreseen)
         return key_of(base, learnt if student else ())
 

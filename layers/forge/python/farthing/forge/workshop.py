@@ -26,7 +26,7 @@ from farthing.forge.assembly import activations, assemble, described
 from farthing.forge.data.splits import Splits, load
 from farthing.forge.distil.classifier import distil_classifier
 from farthing.forge.distil.sentences import Places, distil_encoder
-from farthing.forge.distil.students import StudentClassifier, read_head
+from farthing.forge.distil.students import StudentClassifier, Trained, read_head
 from farthing.forge.distil.trim import trim_embeddings
 from farthing.forge.distil.variants import variants
 from farthing.forge.distil.vocabulary import bare_tokenizer, prune, reachable_ids
@@ -39,6 +39,8 @@ from farthing.forge.pretrained import locate
 from farthing.forge.quantise.schemes import QuantisationPlan, quantise
 from farthing.forge.quietly import quietly
 from farthing.forge.recipe import RecipeInvalid, key_of
+from farthing.forge.relevance.encoder import tune_encoder
+from farthing.forge.relevance.judged import files_of, read_judged
 from farthing.forge.storage import writing
 from farthing.forge.teach.features import FrozenEncoder
 from farthing.forge.teach.teacher import teach
@@ -47,7 +49,6 @@ from farthing.inference.bundle import MODEL_FILE, TOKENIZER_FILE, read_manifest
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-    from tokenizers import Tokenizer as Pieces
 
     from farthing.forge.linear.features import LinearKind
     from farthing.forge.plans import TeacherPlan
@@ -127,7 +128,7 @@ class Workshop:
 
     def is_trained(self, name: str = "") -> bool:
         """Whether a student's weights can be had without training."""
-        return not self.recipe.students or (self._student_folder(name) / "checkpoint").is_dir()
+        return not self.recipe.is_trained or (self._student_folder(name) / "checkpoint").is_dir()
 
     def history(self, name: str = "") -> History:
         """How the training of a student went."""
@@ -187,9 +188,12 @@ class Workshop:
         self.progress.advance(task)
         return folder
 
-    def _make(self, name: str) -> tuple[BertModel | StudentClassifier, Pieces, History]:
+    def _make(self, name: str) -> Trained:
         recipe = self.recipe
         source = locate(recipe.source, self.cache)
+        if recipe.relevance is not None:
+            judged, state = read_judged(recipe.relevance), self._student_folder(name) / STATE_FILE
+            return tune_encoder(recipe, recipe.relevance, source, judged, state, self.progress)
         if not recipe.students:
             if recipe.task == "classify":
                 recipe.student(name)  # refuses, naming those there are
@@ -200,14 +204,13 @@ class Workshop:
                     source.folder, add_pooling_layer=False, use_safetensors=True
                 )
             trim_embeddings(model, keep, recipe.max_tokens)
-            return model, prune(full, keep), History()
+            return Trained(model, prune(full, keep), History())
         plan = recipe.student(name)
         state = self._student_folder(name) / STATE_FILE
         if recipe.task == "embed":
             train, valid = self.places()
-            encoder = distil_encoder(recipe, plan, source, train, valid, state, self.progress)
-            return encoder.model, encoder.tokenizer, encoder.history
-        distilled = distil_classifier(
+            return distil_encoder(recipe, plan, source, train, valid, state, self.progress)
+        return distil_classifier(
             recipe,
             plan,
             source,
@@ -217,7 +220,6 @@ class Workshop:
             state,
             self.progress,
         )
-        return distilled.model, distilled.tokenizer, distilled.history
 
     def places(self) -> tuple[Places, Places]:
         """Where the teacher of an embedder puts the training texts and those of the test file."""
@@ -233,12 +235,18 @@ class Workshop:
 
     def _student_folder(self, name: str) -> Path:
         student = self.recipe.student(name) if self.recipe.students else None
-        key = self.recipe.weights_key(student, self._data_key() if student else "")
+        key = self.recipe.weights_key(student, self._learnt_key())
         return self.cache / "students" / f"{self._title(name)}-{key}"
 
     def _title(self, name: str) -> str:
         student = self.recipe.student(name).name if self.recipe.students else ""
         return f"{self.recipe.name}-{student}".strip("-")
+
+    def _learnt_key(self) -> str:
+        """Stands for the rows that weights are learnt from; "" where none are."""
+        if self.recipe.relevance is not None:
+            return key_of(files_of(self.recipe.relevance))
+        return self._data_key() if self.recipe.students else ""
 
     def _data_key(self) -> str:
         return key_of(self.recipe.data, {k: f.sha256 for k, f in self.splits.report.files.items()})

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 
 from farthing.forge.data.files import FileFacts
-from farthing.forge.data.formats.chunk import DataInvalid, some
 from farthing.forge.data.survey import LONG_CHARS
+from farthing.tables.chunk import DataInvalid, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from functools import partial
 from itertools import islice, repeat
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from farthing.forge.data.formats import delimited, json_lines, parquet
-from farthing.forge.data.formats.chunk import DataInvalid
 from farthing.forge.data.labelled import LabelledSet
+from farthing.tables.chunk import DataInvalid
+from farthing.tables.files import chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from farthing.forge.data.formats.chunk import Chunk
+    from farthing.tables.chunk import Chunk
 
-    Reader = Callable[[Path, Sequence[str]], Iterator[Chunk]]
-
-READERS: Mapping[str, Reader] = {
-    ".csv": partial(delimited.chunks, quoted=True),
-    ".tsv": partial(delimited.chunks, quoted=False),
-    ".jsonl": json_lines.chunks,
-    ".ndjson": json_lines.chunks,
-    ".parquet": parquet.chunks,
-}
 ROWS_NAMED = 5
 
 
@@ -44,22 +34,6 @@ def facts(path: Path, name: str) -> FileFacts:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return FileFacts(name, path.stat().st_size, digest)
-
-
-def chunks(path: Path, columns: Sequence[str]) -> Iterator[Chunk]:
-    """The named columns of a file, in pieces of a few megabytes.
-
-    :raises DataInvalid: if the ending is unknown, and for everything that a format refuses.
-    """
-    ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    reader = READERS.get(ending.lower())
-    if reader is None or (path.suffix == ".gz" and ending.lower() == ".parquet"):
-        raise DataInvalid(
-            f"{path.name} was asked for, and its ending names no format that can be read: "
-            ".csv, .tsv, .jsonl and .ndjson, each also as .gz, and .parquet. "
-            "Convert or rename the file."
-        )
-    yield from reader(path, columns)
 
 
 def read_labelled(path: Path, text: str, label: str, rows_max: int = 0) -> LabelledSet:

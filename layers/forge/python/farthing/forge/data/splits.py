@@ -9,10 +9,10 @@ import numpy as np
 
 from farthing.forge.data import checks
 from farthing.forge.data.files import facts
-from farthing.forge.data.formats.chunk import DataInvalid
 from farthing.forge.data.labelled import LabelledSet
 from farthing.forge.data.paths import locate
 from farthing.forge.data.survey import Survey, survey
+from farthing.tables.chunk import DataInvalid
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from farthing.forge.data import files
-from farthing.forge.data.formats.chunk import DataInvalid
 from farthing.forge.data.labelled import LabelledSet
+from farthing.tables.chunk import DataInvalid
 
 if TYPE_CHECKING:
     from pathlib import Path

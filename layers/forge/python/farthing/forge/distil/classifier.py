@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,12 +20,12 @@ from farthing.forge.distil.losses import (
     soft_loss,
     vector_loss,
 )
-from farthing.forge.distil.students import Seen, StudentClassifier, student_encoder
+from farthing.forge.distil.students import Seen, StudentClassifier, Trained, student_encoder
 from farthing.forge.distil.vocabulary import bare_tokenizer, prune, used_ids
 from farthing.forge.quantise.qat import fake_quantised
 from farthing.forge.quietly import quietly
 from farthing.forge.teach.heads import fit_head
-from farthing.forge.tuning import History, Run, tune
+from farthing.forge.tuning import Run, tune
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.progress import Progress
-    from tokenizers import Tokenizer
 
     from farthing.forge.data.splits import Splits
     from farthing.forge.plans import StudentPlan
@@ -48,15 +46,6 @@ FloatArray = npt.NDArray[np.float32]
 HEAD_C = 10.0
 
 
-@dataclass(frozen=True)
-class Distilled:
-    """A trained student, its tokenizer and how the training went."""
-
-    model: StudentClassifier
-    tokenizer: Tokenizer
-    history: History
-
-
 def distil_classifier(
     recipe: Recipe,
     plan: StudentPlan,
@@ -66,7 +55,7 @@ def distil_classifier(
     teaching: Teaching,
     state: Path,
     progress: Progress,
-) -> Distilled:
+) -> Trained:
     """A student of `plan`'s shape, taught on the training rows and on `extra` texts.
 
     `extra` are the texts without labels that `teaching` knows as "extra"; `state` is the file
@@ -98,7 +87,7 @@ def distil_classifier(
     lengths = [len(row) for row in lesson.rows]
     run = Run(lesson.modules, lengths, lesson.loss, accuracy, during)
     history = tune(run, recipe.training, state, progress, f"distil {plan.name}")
-    return Distilled(model, tokenizer, history)
+    return Trained(model, tokenizer, history)
 
 
 def begin_with_fitted_head(

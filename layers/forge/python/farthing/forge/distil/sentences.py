@@ -12,16 +12,15 @@ from torch import nn
 
 from farthing.forge.batches import by_length, padded, token_rows
 from farthing.forge.distil.losses import relation_loss, vector_loss
-from farthing.forge.distil.students import mean_pooled, student_encoder
+from farthing.forge.distil.students import Trained, mean_pooled, student_encoder
 from farthing.forge.distil.vocabulary import bare_tokenizer, prune, reachable_ids
-from farthing.forge.tuning import History, Run, tune
+from farthing.forge.tuning import Run, tune
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from rich.progress import Progress
-    from tokenizers import Tokenizer
     from transformers import BertModel
 
     from farthing.forge.plans import StudentPlan
@@ -31,15 +30,6 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float32]
 
 RELATION_WEIGHT = 1.0
-
-
-@dataclass(frozen=True)
-class DistilledEncoder:
-    """A trained encoder, its tokenizer and how the training went."""
-
-    model: BertModel
-    tokenizer: Tokenizer
-    history: History
 
 
 @dataclass(frozen=True)
@@ -58,7 +48,7 @@ def distil_encoder(
     valid: Places,
     state: Path,
     progress: Progress,
-) -> DistilledEncoder:
+) -> Trained:
     """A student of `plan`'s shape whose mean-pooled vectors are near the teacher's.
 
     Where the widths agree the loss is 1 - cosine plus the batch's relations; where they differ,
@@ -91,7 +81,7 @@ def distil_encoder(
     modules = nn.ModuleDict({"student": model})
     run = Run(modules, [len(row) for row in rows], loss, likeness)
     history = tune(run, recipe.training, state, progress, f"distil {plan.name}")
-    return DistilledEncoder(model, tokenizer, history)
+    return Trained(model, tokenizer, history)
 
 
 def vectors(model: BertModel, rows: Sequence[Sequence[int]], batch: int = 64) -> FloatArray:

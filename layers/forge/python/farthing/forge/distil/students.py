@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,13 +18,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from tokenizers import Tokenizer
+
     from farthing.forge.pretrained import Pretrained
+    from farthing.forge.tuning import History
 
 HEAD_FILE = "head.safetensors"
 
 
 class NoSuchLayers(StartupError):
     """A student asks for layers that its source does not have."""
+
+
+class Trained(NamedTuple):
+    """A trained encoder or classifier, its tokenizer and how the training went."""
+
+    model: Any
+    tokenizer: Tokenizer
+    history: History
 
 
 class Seen(NamedTuple):

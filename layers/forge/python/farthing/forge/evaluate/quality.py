@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float32]
 
 LOADS = 5
+# Company of other sizes than the plan's own: what is exact in 32 need not be in two.
+SMALL_BATCHES = (2, 8)
+# One text in so many is drawn out by others, so that lengths of the whole window meet.
+LONG_EVERY = 4
+LONGEST_JOINED = 8
 
 
 @dataclass(frozen=True)
@@ -116,26 +121,32 @@ def likeness_of(vectors: FloatArray, reference: FloatArray) -> Likeness:
 
 
 def drift(model: TextModel, texts: Sequence[str], plan: DriftPlan) -> Drift:
-    """Texts drawn at random, each alone and again among `plan.batch - 1` others of them.
+    """Texts drawn at random, each alone and again among others of them: one, seven, and
+    `plan.batch - 1`. The largest difference of all is told.
 
     They are not sorted by length: neighbours of any length are what a server sees.
     """
-    order = np.random.default_rng(plan.seed).permutation(len(texts))[: plan.texts]
+    generator = np.random.default_rng(plan.seed)
+    order = generator.permutation(len(texts))[: plan.texts]
     chosen = [texts[at] for at in order]
+    for at in range(0, len(chosen), LONG_EVERY):
+        joined = int(generator.integers(2, LONGEST_JOINED + 1))
+        chosen[at] = " ".join(texts[one] for one in generator.integers(0, len(texts), joined))
     alone = answers(model, chosen, batch_texts=1)
-    together = np.empty_like(alone)
-    for start in range(0, len(chosen), plan.batch):
-        part = chosen[start : start + plan.batch]
-        together[start : start + len(part)] = answers(model, part, batch_texts=len(part))
-    changed = 0
-    if isinstance(model, Classifier):
-        changed = int((alone.argmax(axis=1) != together.argmax(axis=1)).sum())
+    changed = np.zeros(len(chosen), np.bool_)
+    cosine, difference = 1.0, 0.0
+    for size in sorted({*SMALL_BATCHES, plan.batch}):
+        beside = _beside(model, chosen, size, generator)
+        if isinstance(model, Classifier):
+            changed |= alone.argmax(axis=1) != beside.argmax(axis=1)
+        cosine = min(cosine, float(row_cosines(alone, beside).min()))
+        difference = max(difference, float(np.abs(alone - beside).max()))
     return Drift(
         texts=len(chosen),
         batch=plan.batch,
-        labels_changed=changed,
-        min_cosine=float(row_cosines(alone, together).min()),
-        max_abs_difference=float(np.abs(alone - together).max()),
+        labels_changed=int(changed.sum()),
+        min_cosine=cosine,
+        max_abs_difference=difference,
     )
 
 
@@ -170,8 +181,22 @@ def row_cosines(left: FloatArray, right: FloatArray) -> npt.NDArray[np.float64]:
 
 
 def rounded(measured: Drift | Classification | Likeness | Speed) -> dict[str, float | int]:
-    """The fields with six decimals, as manifests and tables show them."""
+    """The fields with six decimals, as manifests and tables show them; with three digits where
+    there would be none left, since what is not 0 must not be told as 0.
+    """
     return {
-        key: round(value, 6) if isinstance(value, float) else value
+        key: round(value, 6) or float(f"{value:.3g}") if isinstance(value, float) else value
         for key, value in asdict(measured).items()
     }
+
+
+def _beside(
+    model: TextModel, texts: Sequence[str], size: int, generator: np.random.Generator
+) -> FloatArray:
+    """Answers to the texts, in their order, each given in a random batch of `size`."""
+    rows = np.empty((len(texts), model.dims), np.float32)
+    order = generator.permutation(len(texts))
+    for start in range(0, len(texts), size):
+        part = order[start : start + size]
+        rows[part] = answers(model, [texts[at] for at in part], batch_texts=len(part))
+    return rows

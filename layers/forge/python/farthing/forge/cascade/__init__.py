@@ -1,0 +1,1 @@
+"""Making cascades: thresholds chosen on validation rows, proof on test rows."""

@@ -1,1 +1,0 @@
-"""File formats of labelled sets, each read in chunks of bounded size."""

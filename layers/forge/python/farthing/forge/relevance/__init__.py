@@ -1,0 +1,1 @@
+"""An encoder learns from judged searches which documents belong near which queries."""
