@@ -61,6 +61,13 @@ class Harvest:
         if entry.unleased:
             self.unleased[entry.tenant].append(entry)
 
+    def drop(self, tenant: str) -> None:
+        """Forgets a tenant whose entries a root now holds."""
+        for kept in (self.trees, self.numbers, self.marks, self.unleased):
+            kept.pop(tenant, None)
+        if not self.trees:
+            self.owners.clear()
+
 
 def seal(
     ledger: Ledger, signer: Signer, now_ms: int, *, admit_since_ms: int | None = None
@@ -90,18 +97,24 @@ def _planned(
     passed_ms = int(ledger.mark(SEALED_MARK) or 0)
     chains = Chains(ledger.roots(), since_ms=passed_ms - LATE_MS if admit_since_ms is None else 0)
     closed_ms = closed_until_ms(now_ms)
-    start_ms = max(chains.sealed_until_ms, passed_ms) or _first_hour_ms(ledger, closed_ms)
+    # The last hour that has roots may lack some, of a run that was cut short or came second.
+    start_ms = max(chains.sealed_until_ms - HOUR_MS, passed_ms)
+    start_ms = start_ms or _first_hour_ms(ledger, closed_ms)
     harvest = Harvest()
     late_since_ms = max(0, start_ms - LATE_MS) if admit_since_ms is None else admit_since_ms
     if start_ms < closed_ms:
         _gather(harvest, ledger, chains, late_since_ms, start_ms)
     for hour_ms in range(start_ms, closed_ms, HOUR_MS):
         _gather(harvest, ledger, chains, hour_ms, hour_ms + HOUR_MS)
+        hour = hour_name(hour_ms)
         for tenant in sorted(harvest.trees):
+            head = chains.heads.get(tenant)
+            if head and head.hour >= hour:
+                continue  # what came since then joins the tenant's next hour
             root = signer.sign(_unsigned(harvest, tenant, hour_ms, chains, now_ms))
             chains.heads[tenant] = root
             yield Sealed(root, tuple(harvest.unleased[tenant])), bytes(harvest.marks[tenant])
-        harvest = Harvest()
+            harvest.drop(tenant)
 
 
 def _gather(harvest: Harvest, ledger: Ledger, chains: Chains, since_ms: int, until_ms: int) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from farthing.billing.quantities import billed_ms
+from farthing.billing.quantities import NOTHING, billed_ms
 from farthing.ledger.settlement.adjust import Meters, Sums, add, bills_attempts
 from farthing.ledger.settlement.drift import Drift
 from farthing.ledger.settlement.knative_records import POD
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from farthing.billing.ledger import Entry, Record
     from farthing.ledger.settlement.match import Attempt
 
@@ -46,13 +48,15 @@ class Account:
     def take(self, attempt: Attempt) -> None:
         """Counts one attempt of this function."""
         entry, record = attempt.entry, attempt.record
-        self.entries += entry is not None
+        self.entries += (entry is not None) + len(attempt.also)
         self.records += record is not None
         if entry is not None and entry.kind != "idle":
             self._like = entry
             self._price_waiting()
-        if entry is not None:
-            self._measure(entry, record)
+        if entry is not None and record is not None:
+            self._match((entry, *attempt.also), record)
+        elif entry is not None:
+            self._measure(entry)
         elif record is not None and self._like is None:
             self._waiting.append(record)
         elif record is not None:
@@ -69,26 +73,35 @@ class Account:
                 self._record(record)
             self._waiting = []
 
-    def _measure(self, entry: Entry, record: Record | None) -> None:
+    def _match(self, entries: Sequence[Entry], record: Record) -> None:
+        """What one attempt did, and what the provider recorded of it."""
+        self.matched += 1
+        first = entries[0]
+        summed = NOTHING
+        for entry in entries:
+            measured = self._meters.measured(entry)
+            add(self.measured, entry.tariff, measured)
+            summed = summed.plus(measured)
+        bills = bills_attempts(first.tariff)
+        settled = self._meters.recorded(first, record) if bills else summed
+        add(self.matched_measured, first.tariff, summed)
+        add(self.matched_settled, first.tariff, settled)
+        add(self.provider.setdefault(first.at_ms // HOUR_MS, {}), first.tariff, settled)
+        told_ms = sum(billed_ms(entry.tariff, entry.usage) for entry in entries)
+        self.drift.add(told_ms, record.billed_ms)
+        busy_ns = sum(entry.usage.busy_ns + entry.usage.init_ns for entry in entries)
+        self.drift.add_overhead(record.duration_ns + record.init_ns - busy_ns)
+
+    def _measure(self, entry: Entry) -> None:
+        """What was measured and nobody recorded."""
         measured = self._meters.measured(entry)
         add(self.measured, entry.tariff, measured)
-        hour = self.provider.setdefault(entry.at_ms // HOUR_MS, {})
-        if record is not None:
-            self.matched += 1
-            settled = self._meters.settled(entry, record)
-            add(self.matched_measured, entry.tariff, measured)
-            add(self.matched_settled, entry.tariff, settled)
-            add(hour, entry.tariff, settled)
-            self.drift.add(billed_ms(entry.tariff, entry.usage), record.billed_ms)
-            recorded_ns = record.duration_ns + record.init_ns
-            self.drift.add_overhead(recorded_ns - entry.usage.busy_ns - entry.usage.init_ns)
-            return
         if entry.tariff.platform == "knative":
             add(self.instances, entry.tariff, measured)
         elif entry.kind != "idle":
             self._lacks_record(entry)
             add(self.unreported_sums, entry.tariff, measured)
-        add(hour, entry.tariff, measured)
+        add(self.provider.setdefault(entry.at_ms // HOUR_MS, {}), entry.tariff, measured)
 
     def _lacks_record(self, entry: Entry) -> None:
         if self._now_ms - entry.at_ms < REPORT_GRACE_MS:

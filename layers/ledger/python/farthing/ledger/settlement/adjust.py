@@ -43,16 +43,6 @@ class Meters:
             return meter.idle_quantities(entry.usage)
         return meter.quantities(entry.usage)
 
-    def settled(self, entry: Entry, record: Record) -> Quantities:
-        """What the provider billed for the attempt by its record.
-
-        Where several calls share an instance, no record says what one of them is billed: the
-        instance is. What was measured stands.
-        """
-        if not bills_attempts(entry.tariff):
-            return self.measured(entry)
-        return self.recorded(entry, record)
-
     def recorded(self, like: Entry, record: Record) -> Quantities:
         """What a record is billed under the terms of another attempt of its function."""
         usage = msgspec.structs.replace(
@@ -85,7 +75,7 @@ class Meters:
 
 def bills_attempts(tariff: Tariff) -> bool:
     """Whether the provider bills each attempt by itself, rather than an instance that several
-    share."""
+    share: then no record says what one of them is billed, and what was measured stands."""
     if tariff.platform == "lambda":
         return tariff.initialization != "lambda-managed-instances"
     return tariff.platform == "fc" and tariff.singly

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from farthing.billing.ledger import Entry, Record
+from farthing.usage import NS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -17,13 +18,19 @@ if TYPE_CHECKING:
 WINDOW_MS = 3_600_000
 # Beyond this the attempts of one request are paired in order, without looking at the clock.
 COMPARED_MAX = 8
+# Entries are dated by the instance and records by the log, whose clocks differ by less.
+APART_MS = 2_000
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """An entry and its record, or one that stands alone."""
+    """An entry and its record, or one that stands alone.
+
+    `also` are entries of other work, shards of a job say, that the same attempt did.
+    """
 
     entry: Entry | None
     record: Record | None
+    also: tuple[Entry, ...] = ()
 
     @property
     def at_ms(self) -> int:
@@ -47,7 +54,8 @@ def attempts(entries: Iterable[Entry], records: Iterable[Record]) -> Iterator[At
 
     Both come by time. The same id in two functions is two requests. Where a function saw an id
     several times, attempts are paired in order of time; where one side lacks some, so that the
-    pairs lie closest. Memory holds one window of both.
+    pairs lie closest. Named work belongs to the attempt that ran when it was
+    done, which may have done much of it. Memory holds one window of both.
     """
     waiting: dict[tuple[str, str], Group] = {}
     both: tuple[Iterable[Entry | Record], ...] = (entries, records)
@@ -66,7 +74,9 @@ def attempts(entries: Iterable[Entry], records: Iterable[Record]) -> Iterator[At
 
 def _paired(group: Group) -> Iterator[Attempt]:
     entries, records = group.entries, group.records
-    if len(entries) > len(records):
+    if records and any(entry.is_named_by_work for entry in entries):
+        yield from _together(entries, records)
+    elif len(entries) > len(records):
         chosen = _closest(entries, records)
         pairs = dict(zip(chosen, records, strict=True))
         for place, entry in enumerate(entries):
@@ -76,6 +86,21 @@ def _paired(group: Group) -> Iterator[Attempt]:
         places = dict(zip(chosen, entries, strict=True))
         for place, record in enumerate(records):
             yield Attempt(places.get(place), record)
+
+
+def _together(entries: Sequence[Entry], records: Sequence[Record]) -> Iterator[Attempt]:
+    """Each record with the entries that were written while it ran; the others alone."""
+    left = list(entries)
+    for record in records:
+        done = [entry for entry in left if _covers(record, entry)]
+        left = [entry for entry in left if entry not in done]
+        yield Attempt(done[0] if done else None, record, tuple(done[1:]))
+    yield from (Attempt(entry, None) for entry in left)
+
+
+def _covers(record: Record, entry: Entry) -> bool:
+    began_ms = record.at_ms - (record.duration_ns + record.init_ns) // NS_PER_MS
+    return began_ms - APART_MS <= entry.at_ms <= record.at_ms + APART_MS
 
 
 def _closest(more: Sequence[Entry | Record], fewer: Sequence[Entry | Record]) -> list[int]:

@@ -41,6 +41,7 @@ def invoice_page(statement: Statement, valuer: Valuer, roots: Sequence[Root] = (
         sections=list(sections_of(statement.lines)),
         calls=sum(day.calls for day in statement.days),
         tokens=sum(day.prompt_tokens for day in statement.days),
+        cached_tokens=sum(day.cached_tokens for day in statement.days),
         plans={plan: terms_of(valuer.plan(plan)) for plan in statement.plans or ("",)},
         roots=roots,
     )

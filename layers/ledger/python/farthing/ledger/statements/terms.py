@@ -16,7 +16,7 @@ HUNDRED = Decimal(100)
 
 def terms_of(plan: Plan) -> list[str]:
     """What a tenant of this plan pays and what its month gives back, a sentence each."""
-    return [*_prices(plan), *_credits(plan)]
+    return [*_prices(plan), *_waiting(plan), *_credits(plan)]
 
 
 def _prices(plan: Plan) -> list[str]:
@@ -25,11 +25,20 @@ def _prices(plan: Plan) -> list[str]:
         if plan.usd_per_call:
             terms.append(f"Each answer is {plain(plan.usd_per_call)} USD.")
         if plan.usd_per_million_tokens:
+            percent = plain(multiply(plan.cached, HUNDRED))
             terms.append(f"A million tokens are {plain(plan.usd_per_million_tokens)} USD.")
+            terms.append(f"Tokens that the cache answers are {percent} % of that.")
         return terms
     if plan.markup == ONE:
         return ["Answers are sold at cost: what the provider bills, line by line."]
     return [f"Answers are what the provider bills, line by line, times {plain(plan.markup)}."]
+
+
+def _waiting(plan: Plan) -> list[str]:
+    if not plan.is_low:
+        return []
+    percent = plain(multiply(plan.low_priority, HUNDRED))
+    return [f"These answers could wait: all is {percent} % of that, and never above their quote."]
 
 
 def _credits(plan: Plan) -> list[str]:
