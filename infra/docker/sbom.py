@@ -1,8 +1,8 @@
 """Writes an image's bill of materials (CycloneDX 1.6), checked against the standard's schema.
 
-Run inside the image that builds: `sbom.py FUNCTION OUT`, beside `out` (the wheels), `models` and
-pyproject.toml. Wheels are described by cyclonedx-py from their own metadata; the bundles and the
-function itself are added here.
+Run inside the image that builds: `sbom.py FUNCTION OUT`, beside `out` (the wheels), `models`,
+`indexes` and pyproject.toml. Wheels are described by cyclonedx-py from their own metadata; the
+bundles, the indexes and the function itself are added here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def main(function: str, out: Path) -> None:
     bill = json.loads(done.stdout)
     bill.setdefault("metadata", {})["component"] = _function(function)
     bundles = [_bundle(file) for file in sorted(Path("models").glob("*/manifest.json"))]
-    bill["components"] = [*bill.get("components", []), *bundles]
+    indexes = [_index(file) for file in sorted(Path("indexes").glob("*/manifest.json"))]
+    bill["components"] = [*bill.get("components", []), *bundles, *indexes]
     text = json.dumps(bill, indent=1, sort_keys=True, ensure_ascii=False)
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if problem is not None:
@@ -76,6 +77,27 @@ def _bundle(file: Path) -> dict[str, Any]:
         "description": manifest["origin"],
         "licenses": [{"license": {"name": manifest["licence"]}}],
         "components": files,
+    }
+
+
+def _index(file: Path) -> dict[str, Any]:
+    """An index as a component: its licence, and the digest of each of its segments' accounts."""
+    manifest = json.loads(file.read_bytes())
+    segments = [
+        {
+            "type": "file",
+            "name": f"segments/{entry['id']}/segment.json",
+            "hashes": [{"alg": "SHA-256", "content": entry["digest"]}],
+        }
+        for entry in manifest["segments"]
+    ]
+    return {
+        "type": "data",
+        "bom-ref": f"index:{manifest['name']}",
+        "name": manifest["name"],
+        "description": manifest.get("origin") or "A search index",
+        "licenses": [{"license": {"name": manifest.get("licence") or "not stated"}}],
+        "components": segments,
     }
 
 

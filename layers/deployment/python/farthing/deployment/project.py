@@ -22,6 +22,8 @@ class Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one function is made of and how large it runs, from `[tool.farthing.functions]`.
 
     `vcpu_milli` is what Function Compute and Knative give it; Lambda's share follows from memory.
+    `indexes` are those that ship in its image; `answers` is false for one that has a model, and is
+    called by a clock or an event instead of by callers.
     """
 
     layers: tuple[str, ...]
@@ -32,6 +34,13 @@ class Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vcpu_milli: Annotated[int, msgspec.Meta(ge=0, le=16_000)]
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=200)]
     timeout_s: Annotated[int, msgspec.Meta(ge=1, le=900)]
+    indexes: tuple[str, ...] = ()
+    answers: bool = True
+
+    @property
+    def serves(self) -> bool:
+        """Whether callers reach it, so that it is what is scaled, opened, watched and stopped."""
+        return bool(self.models) and self.answers
 
 
 class Project(msgspec.Struct, frozen=True):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import sys
 from importlib.metadata import packages_distributions
 from typing import TYPE_CHECKING, get_args
 
+from farthing.deployment.contents import DESCRIPTION, check_contents
 from farthing.deployment.findings import Finding
 from farthing.deployment.project import Cloud
 from farthing.serving.registry import FUNCTIONS
@@ -19,13 +19,22 @@ if TYPE_CHECKING:
 
     from farthing.deployment.project import Function, Project
 
-DESCRIPTION = "pyproject.toml"
 LOCK = "requirements.lock"
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 NEED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[([^\]]*)\])?")
 # What a layer imports where a function does not go: core's documentation pages and servers, the
-# ledger's readers of providers' exports and its plots.
-ALSO = {"core": ("server",), "ledger": ("reports",)}
+# ledger's readers of providers' exports and its plots, search's adapters of others' stores, batch's
+# other engine and other cloud.
+ALSO = {
+    "core": ("server",),
+    "ledger": ("reports",),
+    "search": ("chroma", "milvus", "pinecone"),
+    "batch": ("batch-gcs", "ray"),
+}
+# Layers whose wheels are more than the 250 MB that Lambda unpacks, beside what computes.
+TOO_LARGE_FOR_ZIPS = {"batch"}
+# Modules of distributions that need not be installed here, where these have another name.
+DISTRIBUTIONS = {"grpc": ["grpcio"]}
 # The cloud's own runtime brings these: https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html
 OF_THE_RUNTIME = {"boto3", "botocore"}
 
@@ -81,9 +90,12 @@ def _check_function(project: Project, name: str, function: Function) -> Iterator
                 f"the function has {', '.join(function.layers)}.",
                 f'Add "{needed}".',
             )
-        if not function.models:
+        if not function.serves:
             yield Finding(
-                DESCRIPTION, f"{at}.models", f"{name} has no model to answer with.", "Name one."
+                DESCRIPTION,
+                f"{at}.models",
+                f"{name} answers callers, and has no model to answer with.",
+                "Name one, and do not set answers to false.",
             )
     yield from _check_targets(at, function)
     for layer in function.layers:
@@ -98,32 +110,32 @@ def _check_function(project: Project, name: str, function: Function) -> Iterator
         yield Finding(
             DESCRIPTION, f"{at}.layers", "The first layer is not core.", 'Begin with "core".'
         )
-    for model in function.models:
-        yield from _check_model(project, at, name, model)
+    yield from check_contents(project, name, function)
 
 
 def _check_targets(at: str, function: Function) -> Iterator[Finding]:
-    if (function.clouds == ("aws",) or not function.models) and function.concurrency != 1:
+    if (function.clouds == ("aws",) or not function.serves) and function.concurrency != 1:
         yield Finding(
             DESCRIPTION,
             f"{at}.concurrency",
             f"It is {function.concurrency}, but Lambda gives an environment one call at a time, "
-            "and a function without a model serves nobody.",
+            "and a function that answers nobody works alone.",
             "Write 1.",
         )
     wanted = {
         "http-image": bool({"alibaba", "knative"} & set(function.clouds)),
-        "lambda-zip": "aws" in function.clouds,
+        "lambda-zip": "aws" in function.clouds and not TOO_LARGE_FOR_ZIPS & set(function.layers),
     }
     for target, needed in wanted.items():
         if needed != (target in function.targets):
             yield Finding(
                 DESCRIPTION,
                 f"{at}.targets",
-                f"Its clouds are {', '.join(function.clouds) or 'none'}, and {target} is "
+                f"Its clouds are {', '.join(function.clouds) or 'none'}, its layers "
+                f"{', '.join(function.layers)}, and {target} is "
                 + ("missing from" if needed else "among")
                 + " its targets.",
-                "Add it." if needed else "Remove it, or add a cloud that uses it.",
+                "Add it." if needed else "Remove it: no cloud of its uses it, or it is too large.",
             )
     if not function.models and "lambda-image" in function.targets:
         yield Finding(
@@ -141,34 +153,12 @@ def _check_targets(at: str, function: Function) -> Iterator[Finding]:
         )
 
 
-def _check_model(project: Project, at: str, name: str, model: str) -> Iterator[Finding]:
-    manifest = project.root / "layers" / "models" / model / "manifest.json"
-    try:
-        task = json.loads(manifest.read_bytes()).get("task")
-    except (OSError, ValueError):
-        yield Finding(
-            DESCRIPTION,
-            f"{at}.models",
-            f"The bundle {model} cannot be read: layers/models/{model}/manifest.json.",
-            "Name a folder of layers/models, or build it with `make bundles`.",
-        )
-        return
-    served = FUNCTIONS.get(name)
-    if served is not None and task != served.contract.task:
-        yield Finding(
-            DESCRIPTION,
-            f"{at}.models",
-            f"{name} answers {served.contract.task}, but the bundle {model} does {task}.",
-            "Name a bundle of that task.",
-        )
-
-
 def _check_imports(project: Project, layer: str) -> Iterator[Finding]:
     """Every foreign import of a layer must be in its extra, or in one it builds on."""
     allowed = _distributions(project, layer)
     for extra in ALSO.get(layer, ()):
         allowed |= _distributions(project, extra)
-    owners = packages_distributions()
+    owners = {**DISTRIBUTIONS, **packages_distributions()}
     for module in sorted(_source(project, layer).rglob("*.py")):
         for name in sorted(_foreign_imports(module)):
             candidates = {_canonical(owner) for owner in owners.get(name, [name])}

@@ -44,11 +44,6 @@ def wanted(name: str, function: Function, project: Project) -> list[Wanted]:
         Wanted("cpu", function.vcpu_milli / 1000, f"{pyproject} {function.vcpu_milli} milli-vCPU"),
         Wanted("memorySize", function.memory_mb, f"{pyproject} {function.memory_mb} MB"),
         Wanted("timeout", function.timeout_s, f"{pyproject} {function.timeout_s} s"),
-        Wanted(
-            "instanceConcurrency",
-            function.concurrency,
-            f"{pyproject} {function.concurrency} calls at once",
-        ),
         Wanted("customContainerConfig.port", PORT, "it is our port on Function Compute"),
         Wanted("environmentVariables.UVICORN_PORT", str(PORT), "the image's server listens there"),
         Wanted(
@@ -71,9 +66,6 @@ def wanted(name: str, function: Function, project: Project) -> list[Wanted]:
     if function.models:
         models = ",".join(function.models)
         places.append(Wanted(f"{environment}MODEL", models, f"{pyproject} these models"))
-    if function.concurrency > 1:
-        calls = str(function.concurrency)
-        places.append(Wanted(f"{environment}CONCURRENCY", calls, "shared time is split by it"))
     return places
 
 

@@ -6,8 +6,17 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from farthing.deployment.alibaba.agreement import disagreements, secrets_in_file
-from farthing.deployment.alibaba.events import event_faults, overlaps
+from farthing.deployment.alibaba.batch import BATCH, batch_faults
+from farthing.deployment.alibaba.caching import cache_faults, cache_secrets
+from farthing.deployment.alibaba.events import event_faults, overlaps, ping_faults
 from farthing.deployment.alibaba.floors import WARM, floor_faults
+from farthing.deployment.alibaba.gathering import gathering_faults
+from farthing.deployment.alibaba.indexing import (
+    INDEXER,
+    check_lifecycle,
+    index_faults,
+    writer_faults,
+)
 from farthing.deployment.alibaba.invariants import violations
 from farthing.deployment.alibaba.shape import parse
 from farthing.deployment.alibaba.stack import FOLDER, Stack, read_stack, stack_files
@@ -22,6 +31,8 @@ if TYPE_CHECKING:
 
 COMPONENT = "fc3"
 PREFIX = "farthing-"
+# Functions that answer nobody, and the file whose stack has work for them.
+ONLY_IN = {INDEXER: "index", BATCH: "batch"}
 
 
 def check(project: Project) -> Iterator[Finding]:
@@ -34,6 +45,7 @@ def check(project: Project) -> Iterator[Finding]:
             if finding not in seen:
                 seen.add(finding)
                 yield finding
+    yield from check_lifecycle(project)
 
 
 def _check_file(project: Project, file: str) -> Iterator[Finding]:
@@ -47,6 +59,9 @@ def _check_file(project: Project, file: str) -> Iterator[Finding]:
     yield from _strangers(stack, set(functions))
     parsed: dict[str, FunctionProps] = {}
     for name, function in functions.items():
+        is_due = function.serves or ONLY_IN.get(name) == profile_of(stack)
+        if name not in stack.resources and not is_due:
+            continue
         if name not in stack.resources:
             says = f"pyproject.toml puts {name} on alibaba, and no resource here is named so."
             yield Finding(stack.file, "resources", says, f"Add the resource {name}.")
@@ -57,8 +72,17 @@ def _check_file(project: Project, file: str) -> Iterator[Finding]:
         props = yield from _check_function(project, stack, name, function)
         if props is not None:
             parsed[name] = props
-    for name, fault in overlaps(parsed):
+    for name, fault in (
+        *overlaps(parsed),
+        *writer_faults(parsed),
+        *batch_faults(parsed),
+    ):
         yield stack.resources[name].finding(*fault)
+
+
+def profile_of(stack: Stack) -> str:
+    """`warm` of s.warm.yaml; of s.yaml itself `yaml`."""
+    return PurePath(stack.file).suffixes[0].lstrip(".")
 
 
 def _strangers(stack: Stack, known: set[str]) -> Iterator[Finding]:
@@ -87,12 +111,15 @@ def _check_function(
     for fault in disagreements(name, function, project, resource.props):
         if fault.at not in told:
             faults.append(fault)
-    faults += secrets_in_file(resource.raw)
+    faults += [*secrets_in_file(resource.raw), *cache_secrets(resource.raw)]
     if props is not None:
-        profile = PurePath(stack.file).suffixes[0].lstrip(".")
-        faults += violations(props)
-        faults += event_faults(props)
-        faults += floor_faults(props, profile)
+        faults += violations(props, answers=function.serves)
+        faults += event_faults(props, answers=function.serves)
+        faults += index_faults(props, name)
+        faults += cache_faults(props, name, profile_of(stack))
+        faults += gathering_faults(props, name, function, profile_of(stack))
+        faults += ping_faults(props, profile_of(stack))
+        faults += floor_faults(props, profile_of(stack))
     for fault in faults:
         yield resource.finding(*fault)
     return props

@@ -27,9 +27,11 @@ INSTANCES_MAX = 100
 WHO_MAY_CALL = {"function": "platform", "jwt": "platform", "anonymous": "keys"}
 
 
-def violations(props: FunctionProps) -> Iterator[Fault]:
+def violations(props: FunctionProps, *, answers: bool) -> Iterator[Fault]:
+    """`answers` is false for a function that only events call."""
     for rule in RULES:
         yield from rule(props)
+    yield from _callers(props, answers=answers)
 
 
 def _starts(props: FunctionProps) -> Iterator[Fault]:
@@ -96,16 +98,22 @@ def _triggers(props: FunctionProps) -> Iterator[Fault]:
     names = [it.trigger_name for it in props.triggers]
     for name in sorted({it for it in names if names.count(it) > 1}):
         yield Fault("triggers", f"Two triggers are named {name!r}.", "Rename one.")
-    # "Only one HTTP trigger … in each version or alias":
-    # https://help.aliyun.com/en/functioncompute/fc/user-guide/code-development-in-custom-container-runtimes
-    count = sum(isinstance(it, HttpTrigger) for it in props.triggers)
-    if count != 1:
-        says = f"The function has {count} HTTP triggers; it needs one and may have one."
-        yield Fault("triggers", says, "Keep exactly one.")
     yield from _version(props)
     for index, trigger in enumerate(props.triggers):
         if isinstance(trigger, HttpTrigger):
             yield from _http(props, trigger, f"triggers.{index}.triggerConfig")
+
+
+def _callers(props: FunctionProps, *, answers: bool) -> Iterator[Fault]:
+    # "Only one HTTP trigger … in each version or alias":
+    # https://help.aliyun.com/en/functioncompute/fc/user-guide/code-development-in-custom-container-runtimes
+    count = sum(isinstance(it, HttpTrigger) for it in props.triggers)
+    if answers and count != 1:
+        says = f"The function has {count} HTTP triggers; it needs one and may have one."
+        yield Fault("triggers", says, "Keep exactly one.")
+    elif not answers and count:
+        says = "It answers nobody, and has an HTTP trigger."
+        yield Fault("triggers", says, "Remove it.")
 
 
 def _version(props: FunctionProps) -> Iterator[Fault]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from farthing.deployment.aws.names import PERMISSION, PLACE, alias_arn, serving
+from farthing.deployment.aws.names import CLASSIFY, PERMISSION, PLACE, alias_arn, serving
 from farthing.deployment.aws.wanted import (
     ABSENT,
     Rule,
@@ -12,6 +12,7 @@ from farthing.deployment.aws.wanted import (
     hold,
     missing,
 )
+from farthing.serving.batches.routes import ROUTES
 from farthing.serving.registry import FUNCTIONS
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 API = "AWS::Serverless::HttpApi"
 INVOKE = "lambda:InvokeFunction"
+# What tells of requests that wait, whichever function took them.
+WAITING = [
+    ("GET", "/v1/jobs/{id}"),
+    ("DELETE", "/v1/jobs/{id}"),
+    *((method, path) for path, method, _ in ROUTES),
+]
 # API Gateway's name for a caller's AWS signature:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-authtype.html
 SIGNED = {
@@ -115,8 +122,15 @@ def _api(project: Project, stack: Stack) -> Iterator[Finding]:
         yield from hold(api, _definition(project, stack))
         routes = api.get("DefinitionBody.paths") or {}
         for name in serving(project):
-            path = FUNCTIONS[name].contract.path if name in FUNCTIONS else f"/{name}"
-            yield from _route(stack, api, name, path, routes.get(path))
+            for path in _paths(name):
+                yield from _route(stack, api, name, ("POST", path), routes.get(path))
+        if stack.with_batch:
+            for method, path in WAITING:
+                yield from _route(stack, api, CLASSIFY, (method, path), routes.get(path))
+
+
+def _paths(name: str) -> list[str]:
+    return [it.path for it in FUNCTIONS[name].contracts] if name in FUNCTIONS else [f"/{name}"]
 
 
 def _definition(project: Project, stack: Stack) -> Iterator[Rule]:
@@ -133,16 +147,22 @@ def _definition(project: Project, stack: Stack) -> Iterator[Rule]:
         )
 
 
-def _route(stack: Stack, api: Resource, name: str, path: str, route: Any) -> Iterator[Finding]:
-    operation = (route or {}).get("post") or {}
+def _route(
+    stack: Stack, api: Resource, name: str, asked: tuple[str, str], route: Any
+) -> Iterator[Finding]:
+    """`asked` is a method and a path."""
+    method, path = asked
+    verb = method.lower()
+    operation = (route or {}).get(verb) or {}
     at = f"Resources.{api.id}.DefinitionBody.paths.{path}"
     if not operation:
-        yield missing(at, f"{name} answers POST {path}, and the API has no such route.", "Add it.")
+        says = f"{name} answers {method} {path}, and the API has no such route."
+        yield missing(at, says, "Add it.")
         return
     security: list[dict[str, list[str]]] = [] if stack.by_keys else [{"AWS_IAM": []}]
     if operation.get("security") != security:
         yield missing(
-            f"{at}.post.security",
+            f"{at}.{verb}.security",
             f"With Access {'keys' if stack.by_keys else 'iam'} it is {operation.get('security')}.",
             f"Make it {security}.",
         )
@@ -157,7 +177,7 @@ def _route(stack: Stack, api: Resource, name: str, path: str, route: Any) -> Ite
     for key, value in wanted.items():
         if found.get(key) != value:
             yield missing(
-                f"{at}.post.x-amazon-apigateway-integration.{key}",
+                f"{at}.{verb}.x-amazon-apigateway-integration.{key}",
                 f"It is {found.get(key)}, so calls would not reach the alias of {name}.",
                 f"Make it {value}.",
             )

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 from farthing.billing.prices import read_price_book
 from farthing.deployment.aws.access import check_access
+from farthing.deployment.aws.batch import check_batch
+from farthing.deployment.aws.cache import check_cache
 from farthing.deployment.aws.frame import check_template
 from farthing.deployment.aws.functions import check_functions
+from farthing.deployment.aws.indexing import check_indexing
 from farthing.deployment.aws.ledger import check_ledger
 from farthing.deployment.aws.outputs import check_outputs
 from farthing.deployment.aws.packages import check_layers
@@ -19,7 +22,9 @@ from farthing.deployment.aws.samconfig import check_samconfig
 from farthing.deployment.aws.scaling import check_scaling
 from farthing.deployment.aws.schemas import check_schema, check_tags
 from farthing.deployment.aws.stack import TEMPLATE, read_stacks, read_template
+from farthing.deployment.aws.states import check_definition, check_states
 from farthing.deployment.aws.wallet import check_wallet
+from farthing.deployment.aws.warmth import check_warmth
 from farthing.deployment.aws.watch import check_watch
 from farthing.deployment.documents import Unreadable
 from farthing.deployment.findings import Finding
@@ -46,6 +51,7 @@ def check(project: Project) -> Iterator[Finding]:
     yield from check_rules(template)
     yield from check_layers(project, template)
     yield from check_samconfig(project, template, book)
+    yield from check_definition(project)
     said: set[Finding] = set()
     for stack in read_stacks(template):
         for finding in _stack(project, stack, book):
@@ -68,6 +74,11 @@ def _stack(project: Project, stack: Stack, book: PriceBook) -> Iterator[Finding]
     yield from check_watch(project, stack)
     yield from check_wallet(project, stack, book)
     yield from check_ledger(stack)
+    yield from check_cache(project, stack)
+    yield from check_warmth(project, stack)
+    yield from check_indexing(stack)
+    yield from check_batch(stack)
+    yield from check_states(stack)
     yield from check_outputs(project, stack)
 
 
@@ -75,7 +86,7 @@ def _with_scenario(finding: Finding, stack: Stack) -> Finding:
     if not stack.chosen:
         return finding
     chosen = ", ".join(
-        f"{key}={value if isinstance(value, str) else ','.join(value)}"
+        f"{key}={','.join(value) if isinstance(value, list) else value}"
         for key, value in stack.chosen.items()
     )
     return Finding(finding.file, finding.at, f"With {chosen}: {finding.says}", finding.do)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 INSTANCE_MEMORY_MB = 2048
 PROVIDER = "AWS::Serverless::CapacityProvider"
-SECRET = re.compile(r"(KEYS?|TOKEN|PASSWORD)$")
+SECRET = re.compile(r"(KEYS?|WEBHOOK_SECRET|TOKEN|PASSWORD)$")
 FROM_SECRET = re.compile(r"\{\{resolve:secretsmanager:[^{}]+\}\}")
 GRADUAL = tuple(
     [f"Canary10Percent{minutes}Minutes" for minutes in (5, 10, 15, 30)]
@@ -77,14 +77,15 @@ def check_functions(project: Project, stack: Stack) -> Iterator[Finding]:
             yield missing(
                 f"Resources.{resource.id}.Condition",
                 f"{name} is deployed with Profile {stack.profile}, Billing "
-                f"{stack.parameters.get('Billing')}, where nothing calls it.",
+                f"{stack.parameters.get('Billing')}, Index {stack.parameters.get('Index')} and "
+                f"Batch {stack.parameters.get('Batch')}, where nothing calls it.",
                 "Give it a condition.",
             )
 
 
 def _common(name: str, function: Function, stack: Stack) -> Iterator[Rule]:
     memory_mb = function.memory_mb
-    if stack.profile == "cpu" and function.models:
+    if stack.profile == "cpu" and function.serves:
         memory_mb = max(memory_mb, INSTANCE_MEMORY_MB)
     described = f"pyproject.toml gives {name}"
     yield Rule("MemorySize", exactly(memory_mb), f"{described} {memory_mb} MB")
@@ -185,7 +186,11 @@ def _on_instances(stack: Stack, function: Function) -> Iterator[Rule]:
 
 def _failures(stack: Stack, resource: Resource) -> Iterator[Finding]:
     path = "EventInvokeConfig.DestinationConfig.OnFailure."
-    queues = [f"arn:aws:sqs:us-east-1:123456789012:{it.id}" for it in stack.of(QUEUE)]
+    queues = [
+        f"arn:aws:sqs:us-east-1:123456789012:{it.id}"
+        for it in stack.of(QUEUE)
+        if not it.get("RedrivePolicy")
+    ]
     why = "an asynchronous call that fails for good would be lost"
     yield from hold(
         resource,

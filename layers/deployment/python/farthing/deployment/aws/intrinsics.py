@@ -35,8 +35,13 @@ FORMS = {
     ("AWS::CloudWatch::Alarm", "Arn"): "arn:aws:cloudwatch:{place}:alarm:{name}",
     ("AWS::DynamoDB::Table", "Arn"): "arn:aws:dynamodb:{place}:table/{name}",
     ("AWS::Events::Rule", "Arn"): "arn:aws:events:{place}:rule/{name}",
+    ("AWS::S3::Bucket", "Arn"): "arn:aws:s3:::{name}",
+    ("AWS::Serverless::StateMachine", "Ref"): "arn:aws:states:{place}:stateMachine:{name}",
+    ("AWS::Serverless::StateMachine", "Arn"): "arn:aws:states:{place}:stateMachine:{name}",
 }
-NAMES = ("FunctionName", "LogGroupName", "CapacityProviderName", "QueueName", "RoleName")
+NAMES = (
+    "FunctionName", "LogGroupName", "CapacityProviderName", "QueueName", "RoleName", "Name",
+)  # fmt: skip
 
 
 class Omitted:

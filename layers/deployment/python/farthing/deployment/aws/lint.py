@@ -22,6 +22,7 @@ VALIDATE_TIMEOUT_S = 120
 BUILT = {
     "AWS::Serverless::Function": ("CodeUri", "s3://bucket/key"),
     "AWS::Serverless::LayerVersion": ("ContentUri", "s3://bucket/key"),
+    "AWS::Serverless::StateMachine": ("DefinitionUri", "s3://bucket/key"),
 }
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/farthing:0"
 

@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from farthing.deployment.aws.stack import PLANS
+from farthing.deployment.aws.stack import HOURS, PLANS
 from farthing.deployment.aws.wanted import missing
 
 if TYPE_CHECKING:
@@ -51,6 +51,45 @@ PARAMETERS = {
         "", ("", PLANS), (TOO_LONG,), "tenants pay cost unless a plan that fits says so"
     ),
     "SigningKeySecret": Parameter(None, ("farthing/signing-key",), (), "receipts are signed by it"),
+    "Index": Parameter(
+        "sample", ("sample", "bucket"), ("none",), "no bucket is made, and kept, unless asked for"
+    ),
+    "IndexDiskMb": Parameter(
+        512, (512, 10_240), (511, 20_480), "512 MB are free, and 10,240 what Lambda gives"
+    ),
+    # Deep Archive bills 180 days at least, and what was replaced is deleted after 365.
+    "ArchiveAfterDays": Parameter(
+        None, (1, 180), (0, 365), "what is archived must have half a year until it is deleted"
+    ),
+    "Batch": SWITCH,
+    "BatchTask": Parameter(None, ("classify", "embed"), ("rerank",), "a job does one of these"),
+    "BatchText": Parameter(None, ("text", "title"), ("",), "a row's text is in a named column"),
+    "BatchId": Parameter("", ("", "id"), (), "rows are counted where no column is named"),
+    "BatchFormat": Parameter(None, ("jsonl", "parquet"), ("csv",), "results are one of these"),
+    "JobsKeptDays": Parameter(None, (1, 30), (0,), "an answer must be there to be fetched"),
+    "WebhookSecret": Parameter("", ("", "farthing/webhooks"), (), "none is sent unless signed"),
+    "Cache": Parameter(
+        "memory",
+        ("off", "memory", "dynamodb", "redis"),
+        ("elasticache",),
+        "what costs nothing is kept unasked, and nothing else",
+    ),
+    "CacheUrlSecret": Parameter(None, ("farthing/cache",), (), "the address is read from it"),
+    "KeepWarm": SWITCH,
+    # The target must have room to rise to ten.
+    "WarmEnvironments": Parameter(1, (1, 9), (0, 11), "one is ready, and the target may rise"),
+    "WarmFrom": Parameter(
+        "", ("", HOURS["WarmFrom"]), ("7:30", "rate(5 minutes)"), "a day begins at an hour"
+    ),
+    "WarmUntil": Parameter(
+        "", ("", HOURS["WarmUntil"]), ("19:00", "rate(5 minutes)"), "a day ends at an hour"
+    ),
+    "WarmTimezone": Parameter(
+        None,
+        ("Etc/UTC", "Europe/London", "America/Argentina/Ushuaia"),
+        ("",),
+        "an hour has a place",
+    ),
     "HttpApi": SWITCH,
     "SnapStart": SWITCH,
     "Tracing": SWITCH,
@@ -61,8 +100,8 @@ PARAMETERS = {
     "SpendPerMinuteUsd": Parameter(None, (0.01, 1), (0, -1), "it is a limit"),
     "MonthlyBudgetUsd": Parameter(None, (20, 500), (0, -1), "it is a limit"),
     "AlarmEmail": Parameter("", ("", "operator@example.org"), (), "nobody is told unless named"),
-    "SubnetIds": Parameter("", ("", "subnet-1,subnet-2"), (), "only Profile cpu has a network"),
-    "SecurityGroupIds": Parameter("", ("", "sg-1"), (), "only Profile cpu has a network"),
+    "SubnetIds": Parameter("", ("", "subnet-1,subnet-2"), (), "nothing has a network unasked"),
+    "SecurityGroupIds": Parameter("", ("", "sg-1"), (), "nothing has a network unasked"),
     # Three zones with the smallest instance that is allowed: 3 times 4 vCPU.
     "MaxVCpuCount": Parameter(12, (12, 48), (2,), "instances of four vCPU stand in three zones"),
 }
@@ -105,7 +144,11 @@ def takes(parameter: Mapping[str, Any], value: Any) -> bool:
         least, most = (number(parameter.get(key), amount) for key in ("MinValue", "MaxValue"))
         if not least <= amount <= most:
             return False
-    if not 0 <= len(str(value)) <= number(parameter.get("MaxLength"), math.inf):
+    shortest, longest = (
+        number(parameter.get("MinLength")),
+        number(parameter.get("MaxLength"), math.inf),
+    )
+    if not shortest <= len(str(value)) <= longest:
         return False
     allowed = parameter.get("AllowedValues")
     if allowed is not None and str(value) not in map(str, allowed):

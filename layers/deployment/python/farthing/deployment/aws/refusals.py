@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from farthing.deployment.aws.stack import NETWORK, make_stack
+from farthing.deployment.aws.stack import HOURS, NETWORK, make_stack
 from farthing.deployment.aws.wanted import missing
 
 if TYPE_CHECKING:
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"SnapStart": "on", "Profile": "warm"}, "SnapStart with provisioned concurrency"),
     ({"SnapStart": "on", "Profile": "cpu", **NETWORK}, "SnapStart with Managed Instances"),
+    ({"SnapStart": "on", "IndexDiskMb": "2048"}, "SnapStart with a larger disk"),
+    ({"KeepWarm": "on", "Profile": "warm"}, "pings of what stands ready"),
+    ({"KeepWarm": "on", "Profile": "cpu", **NETWORK}, "pings of Managed Instances"),
+    ({"Profile": "warm", **HOURS, "WarmUntil": ""}, "hours that never end"),
+    ({"Profile": "warm", **HOURS, "WarmFrom": ""}, "hours that never begin"),
+    (HOURS, "hours of what never stands ready"),
+    ({"Cache": "redis", **NETWORK, "SubnetIds": [""]}, "Cache redis without SubnetIds"),
+    ({"Cache": "redis", **NETWORK, "SecurityGroupIds": [""]}, "Cache redis without groups"),
     ({"Profile": "cpu", **NETWORK, "SubnetIds": [""]}, "Profile cpu without SubnetIds"),
     ({"Profile": "cpu", **NETWORK, "SecurityGroupIds": [""]}, "Profile cpu without groups"),
 )

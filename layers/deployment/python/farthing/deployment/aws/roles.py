@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from farthing.deployment.aws.names import (
     ALARM_TOPIC,
+    BATCH,
     BREAKER,
     BUDGET_TOPIC,
     FUNCTION,
-    LOG_GROUP,
-    PLACE,
+    INDEXER,
+    SEARCH,
     SETTLE,
-    alias_arn,
+    STATE_MACHINE,
     deployed,
-    function_arn,
-    serving,
 )
+from farthing.deployment.aws.rights import NETWORKING, rights_of
 from farthing.deployment.aws.wanted import missing, show
 
 if TYPE_CHECKING:
@@ -34,22 +34,15 @@ ACTION = re.compile(r"[a-z0-9-]+:[A-Z][A-Za-z]+")
 LOGGING = ("logs:CreateLogStream", "logs:PutLogEvents")
 # X-Ray knows no resources: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
 TRACING = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
-# What the store asks of DynamoDB; a transaction needs the permissions of its parts:
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
-LEDGER = (
-    "dynamodb:BatchGetItem",
-    "dynamodb:DeleteItem",
-    "dynamodb:GetItem",
-    "dynamodb:PutItem",
-    "dynamodb:Query",
-    "dynamodb:UpdateItem",
-)
+SAMPLING = ("xray:GetSamplingRules", "xray:GetSamplingTargets")
+# Functions with a role of their own, which has nothing to spare.
+NARROW = {BREAKER, SETTLE, SEARCH, INDEXER, BATCH}
 ACCOUNT_ONLY = {"StringEquals": {"aws:SourceAccount": "123456789012"}}
 
 
 def check_roles(project: Project, stack: Stack) -> Iterator[Finding]:
     for role in stack.of(ROLE):
-        yield from _trust(role)
+        yield from _trust(stack, role)
         for index, policy in enumerate(role.get("Policies") or []):
             yield from _narrow(
                 policy.get("PolicyDocument"), f"Resources.{role.id}.Policies.{index}"
@@ -60,6 +53,18 @@ def check_roles(project: Project, stack: Stack) -> Iterator[Finding]:
         for policy in stack.of(kind):
             yield from _narrow(policy.get("PolicyDocument"), f"Resources.{policy.id}")
     yield from _publishing(stack)
+
+
+def is_role_of(user: Resource, role: Resource) -> bool:
+    """Whether a function or a state machine runs with that role."""
+    return str(user.get("Role")).endswith(f"role/{role.id}")
+
+
+def granted_by(role: Resource) -> set[tuple[str, str]]:
+    """Every (action, resource) that the role's own policies allow."""
+    return {
+        it for policy in role.get("Policies") or [] for it in granted(policy.get("PolicyDocument"))
+    }
 
 
 def granted(document: Any) -> set[tuple[str, str]]:
@@ -74,9 +79,7 @@ def granted(document: Any) -> set[tuple[str, str]]:
 
 
 def _needs(project: Project, stack: Stack, function: Resource) -> Iterator[Finding]:
-    role = next(
-        (it for it in stack.of(ROLE) if str(function.get("Role")).endswith(f"role/{it.id}")), None
-    )
+    role = next((it for it in stack.of(ROLE) if is_role_of(function, it)), None)
     at = f"Resources.{function.id}.Role"
     if role is None:
         yield missing(
@@ -85,9 +88,7 @@ def _needs(project: Project, stack: Stack, function: Resource) -> Iterator[Findi
             "Refer to a role with statements of its own.",
         )
         return
-    has: set[tuple[str, str]] = set()
-    for policy in role.get("Policies") or []:
-        has |= granted(policy.get("PolicyDocument"))
+    has = granted_by(role)
     needs = {
         (action, f"arn:aws:logs:us-east-1:123456789012:log-group:{_group(function)}:*")
         for action in LOGGING
@@ -97,17 +98,9 @@ def _needs(project: Project, stack: Stack, function: Resource) -> Iterator[Findi
     if function.get("Tracing") == "Active":
         needs |= {(action, "*") for action in TRACING}
     name = str(function.get("FunctionName")).removeprefix(deployed(""))
-    if name != BREAKER:
-        tables = [it.id for it in stack.of("AWS::DynamoDB::Table")]
-        needs |= {
-            (action, f"arn:aws:dynamodb:{PLACE}:table/{it}") for action in LEDGER for it in tables
-        }
-    if name == BREAKER:
-        needs |= _stops(project, stack)
-    elif name == SETTLE:
-        needs |= _reads(stack)
+    needs |= rights_of(project, stack, name)
     for action, resource in sorted(has - needs):
-        if name in {BREAKER, SETTLE} or action.startswith("dynamodb:"):
+        if name in NARROW or action.startswith(("dynamodb:", "ec2:", "s3:")):
             yield missing(
                 f"Resources.{role.id}",
                 f"The function {name} may {action} on {resource}, which it has no use for.",
@@ -119,25 +112,6 @@ def _needs(project: Project, stack: Stack, function: Resource) -> Iterator[Findi
             f"It does not allow {action} on {show(resource)}, which {function.id} needs.",
             "Allow it in a statement of its own.",
         )
-
-
-def _stops(project: Project, stack: Stack) -> set[tuple[str, str]]:
-    names = serving(project)
-    stops = {("lambda:PutFunctionConcurrency", function_arn(name)) for name in names}
-    if stack.profile == "warm":
-        stops |= {("lambda:DeleteProvisionedConcurrencyConfig", alias_arn(name)) for name in names}
-    return stops
-
-
-def _reads(stack: Stack) -> set[tuple[str, str]]:
-    """What settle reads: every log of the stack, and the secret that it signs with."""
-    secret = stack.parameters.get("SigningKeySecret")
-    named = f"arn:aws:secretsmanager:{PLACE}:secret:{secret}-??????"
-    reads = {
-        ("logs:FilterLogEvents", f"arn:aws:logs:{PLACE}:log-group:{it.get('LogGroupName')}:*")
-        for it in stack.of(LOG_GROUP)
-    }
-    return reads | {("secretsmanager:GetSecretValue", named)}
 
 
 def _narrow(document: Any, at: str) -> Iterator[Finding]:
@@ -160,25 +134,33 @@ def _narrow(document: Any, at: str) -> Iterator[Finding]:
                     f"It is {action}, which is not one named action.",
                     "Name each action.",
                 )
-        if "*" in _several(statement.get("Resource")) and not set(actions) <= set(TRACING):
+        if "*" in _several(statement.get("Resource")) and not set(actions) <= {
+            *NETWORKING,
+            *TRACING,
+            *SAMPLING,
+        }:
             yield missing(
                 f"{here}.Resource", "It is every resource there is.", "Name the resources."
             )
 
 
-def _trust(role: Resource) -> Iterator[Finding]:
+def _trust(stack: Stack, role: Resource) -> Iterator[Finding]:
     path = "AssumeRolePolicyDocument"
+    is_of_states = any(is_role_of(it, role) for it in stack.of(STATE_MACHINE))
+    service, bound = ("states", {"Condition": ACCOUNT_ONLY}) if is_of_states else ("lambda", {})
     wanted = {
         "Effect": "Allow",
-        "Principal": {"Service": "lambda.amazonaws.com"},
+        "Principal": {"Service": f"{service}.amazonaws.com"},
         "Action": "sts:AssumeRole",
+        **bound,
     }
     document = role.get(path) or {}
-    if document.get("Version") != VERSION or wanted not in (document.get("Statement") or []):
+    if document.get("Version") != VERSION or document.get("Statement") != [wanted]:
         yield missing(
             f"Resources.{role.id}.{path}",
-            "Lambda cannot assume it.",
-            f"Let lambda.amazonaws.com use sts:AssumeRole, in version '{VERSION}'.",
+            f"{service.capitalize()} cannot assume it, or others can.",
+            f"Let {service}.amazonaws.com use sts:AssumeRole, in version '{VERSION}'"
+            + (", with aws:SourceAccount." if bound else "."),
         )
 
 

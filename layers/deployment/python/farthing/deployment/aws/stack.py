@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 TEMPLATE = "template.yaml"
 REGION = "us-east-1"
 NETWORK = {"SubnetIds": ["subnet-0a1b2c3d"], "SecurityGroupIds": ["sg-0a1b2c3d"]}
+HOURS = {
+    "WarmFrom": "cron(30 7 ? * MON-FRI *)",
+    "WarmUntil": "cron(0 19 ? * MON-FRI *)",
+    "WarmTimezone": "Europe/London",
+}
 CAP = 5
 PLANS = '[{"name": "shop", "markup": "1.2"}]'
 # What is deployed in one of these ways is read and checked in that way. The first is the default.
@@ -29,13 +34,22 @@ SCENARIOS: tuple[dict[str, Any], ...] = (
     {"Tracing": "on"},
     {"ReservedConcurrency": str(CAP)},
     {"Billing": "on"},
+    {"Index": "bucket", "IndexDiskMb": "2048"},
+    {"Batch": "on", "BatchId": "id", "WebhookSecret": "farthing/webhooks", "HttpApi": "on"},
     {"AlarmEmail": "operator@example.org"},
+    {"Cache": "dynamodb", "Billing": "on", "KeepWarm": "on"},
+    {"Cache": "redis", "Access": "keys", **NETWORK},
     {"Profile": "warm"},
     {"Profile": "warm", "Access": "keys", "HttpApi": "on", "RevokedKeys": "3f9a1c"},
     {"Profile": "warm", "Billing": "on", "BudgetOutage": "open", "Plans": PLANS, "Tracing": "on"},
+    {"Profile": "warm", "Index": "bucket", "Billing": "on", "Tracing": "on"},
+    {"Profile": "warm", "Batch": "on", "Billing": "on", "Plans": PLANS, "Tracing": "on"},
+    {"Profile": "warm", "Cache": "off", "WarmEnvironments": 2, **HOURS},
     {"Profile": "cpu", **NETWORK},
     {"Profile": "cpu", "Access": "keys", "HttpApi": "on", "Tracing": "on", **NETWORK},
     {"Profile": "cpu", "Billing": "on", "Plans": PLANS, "RevokedKeys": "3f9a1c", **NETWORK},
+    {"Profile": "cpu", "Index": "bucket", "Billing": "on", "Cache": "redis", **NETWORK},
+    {"Profile": "cpu", "Batch": "on", "BatchTask": "embed", "WebhookSecret": "hooks", **NETWORK},
 )
 
 
@@ -83,6 +97,16 @@ class Stack(msgspec.Struct, frozen=True):
     @property
     def with_billing(self) -> bool:
         return self.chosen.get("Billing") == "on"
+
+    @property
+    def with_bucket(self) -> bool:
+        """Whether the index is in a bucket of the stack, and not in the image."""
+        return self.chosen.get("Index") == "bucket"
+
+    @property
+    def with_batch(self) -> bool:
+        """Whether files that arrive, and requests that can wait, are worked off."""
+        return self.chosen.get("Batch") == "on"
 
     def of(self, kind: str) -> list[Resource]:
         return [it for it in self.resources.values() if it.type == kind]

@@ -16,7 +16,7 @@ from farthing.deployment.aws.names import (
     QUEUE,
     alias_arn,
     deployed,
-    serving,
+    stopped,
 )
 from farthing.deployment.aws.stack import REGION
 from farthing.deployment.aws.wanted import (
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from farthing.billing.prices import PriceBook
     from farthing.deployment.aws.stack import Resource, Stack
     from farthing.deployment.findings import Finding
-    from farthing.deployment.project import Project
+    from farthing.deployment.project import Function, Project
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create-alarm-on-metric-math-expression.html
 METRICS_MAX = 10
+MINUTE_S, HOUR_S = 60, 3600
 TAG_FILTER = "user:app$farthing"
 
 
@@ -50,7 +51,7 @@ def check_wallet(project: Project, stack: Stack, book: PriceBook) -> Iterator[Fi
     watched: set[str] = set()
     for alarm in alarms:
         yield from _spend(project, stack, alarm, book, watched)
-    if unwatched := sorted(set(serving(project)) - watched):
+    if unwatched := sorted(set(stopped(project, stack)) - watched):
         yield missing(
             "Resources",
             f"No alarm on spend counts {', '.join(unwatched)}, so nothing would stop its cost.",
@@ -96,47 +97,58 @@ def _spend(
     if isinstance(found, str):
         yield missing(f"{at}.Expression", found, "Write a sum of metrics times prices.")
         return
-    for name, function in serving(project).items():
+    named: set[str] = set()
+    for name, function in stopped(project, stack).items():
+        period_s = _period_s(function)
+        gb_s_per_ms = function.memory_mb / 1024 / 1000
         wanted = {
             "Invocations": float(book.price("lambda.requests", REGION).rate),
-            "Duration": function.memory_mb
-            / 1024
-            / 1000
-            * float(book.price("lambda.duration.x86_64", REGION).rate),
+            "Duration": gb_s_per_ms * float(book.price("lambda.duration.x86_64", REGION).rate),
         }
-        ids = {metric: _id(counted, name, metric) for metric in wanted}
+        ids = {metric: _id(counted, name, metric, period_s) for metric in wanted}
         if None in ids.values():
             continue
         watched.add(name)
+        named |= {str(it) for it in ids.values()}
         for metric, price in wanted.items():
-            slope = found[str(ids[metric])]
+            slope = found[str(ids[metric])] * period_s / MINUTE_S
             if abs(slope - price) > price * 1e-6:
                 yield missing(
                     f"{at}.Expression",
                     f"{ids[metric]} counts {slope:.4g} USD each, but {name} costs {price:.4g}: "
                     f"{function.memory_mb} MB at the book's price.",
-                    "Correct the expression: requests × price + ms × MB / 1024 / 1000 × price.",
+                    "Correct the expression: requests × price + ms × MB / 1024 / 1000 × price, "
+                    f"a minute's part of {period_s} s.",
                 )
-    named = {str(_id(counted, name, m)) for name in watched for m in ("Invocations", "Duration")}
     for metric in {str(it.get("Id")) for it in counted} - named:
         if found[metric]:
             yield missing(
                 f"{at}.{metric}",
                 "It adds to the spend, and is no function's Invocations or Duration, summed over "
-                "60 s.",
+                f"{MINUTE_S} s, or over {HOUR_S} s where calls may be longer than a minute.",
                 "Correct its metric, or take it out.",
             )
 
 
-def _id(metrics: list[dict[str, Any]], name: str, metric: str) -> str | None:
-    """The id of that metric of that function, if it is a minute's sum."""
+def _period_s(function: Function) -> int:
+    """Over which time a function's cost is summed.
+
+    A call counts at the time at which it began, once it has ended: over a minute, calls that take
+    many would all seem to be spent in one.
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html
+    """
+    return MINUTE_S if function.timeout_s <= MINUTE_S else HOUR_S
+
+
+def _id(metrics: list[dict[str, Any]], name: str, metric: str, period_s: int) -> str | None:
+    """The id of that metric of that function, if it is that period's sum."""
     wanted = {
         "Metric": {
             "Namespace": "AWS/Lambda",
             "MetricName": metric,
             "Dimensions": [{"Name": "FunctionName", "Value": deployed(name)}],
         },
-        "Period": 60,
+        "Period": period_s,
         "Stat": "Sum",
     }
     return next((str(it["Id"]) for it in metrics if it["MetricStat"] == wanted), None)
@@ -152,8 +164,8 @@ def _breaker(project: Project, stack: Stack, alarms: list[Resource]) -> Iterator
         [
             Rule(
                 "Environment.Variables.BREAKER_FUNCTIONS",
-                exactly(",".join(deployed(name) for name in serving(project))),
-                "it must stop every function that serves a model",
+                exactly(",".join(deployed(name) for name in stopped(project, stack))),
+                "it must stop every function that serves a model, and batch",
             ),
             Rule(
                 "Environment.Variables.BREAKER_ALIAS",

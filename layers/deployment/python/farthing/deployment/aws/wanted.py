@@ -10,6 +10,8 @@ from farthing.deployment.findings import Finding
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from farthing.deployment.aws.stack import Stack
+
 
 class Wanted(NamedTuple):
     """`words` complete the sentence "Make it …"."""
@@ -77,3 +79,15 @@ def hold(resource: Resource, rules: Iterable[Rule]) -> Iterator[Finding]:
 def missing(at: str, says: str, do: str) -> Finding:
     """Something of the template that is not there, or not as it must be."""
     return Finding(TEMPLATE, at, says, do)
+
+
+def check_retained(stack: Stack, resource: Resource, what: str) -> Iterator[Finding]:
+    """A finding for each way in which `what` the resource holds would go with the stack."""
+    declared = stack.template["Resources"][resource.id]
+    for key in ("DeletionPolicy", "UpdateReplacePolicy"):
+        if declared.get(key) != "Retain":
+            yield missing(
+                f"Resources.{resource.id}.{key}",
+                f"It is {declared.get(key)}, so {what} would go with the stack.",
+                "Make it Retain.",
+            )

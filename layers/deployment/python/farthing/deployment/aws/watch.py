@@ -9,8 +9,10 @@ from farthing.deployment.aws.names import (
     ALARM,
     ALARM_TOPIC,
     ALIAS,
+    BATCH,
     BUDGET_TOPIC,
     FUNCTION,
+    INDEXER,
     LOG_GROUP,
     PLACE,
     QUEUE,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 # The longest that SQS keeps a message.
 FOURTEEN_DAYS_S = 14 * 24 * 3600
 LATEST_WORD_S = 900
-SETTLED_WITHIN_S = 3600
+TOLD_WITHIN_S = 3600
 ABOVE = exactly("GreaterThanThreshold")
 MINUTES = re.compile(r"(\d+)Minutes?$")
 
@@ -62,11 +64,20 @@ def check_watch(project: Project, stack: Stack) -> Iterator[Finding]:
             )
     for name in serving(project):
         yield from _function_alarms(stack, name, project.functions[name].timeout_s)
-    if stack.with_billing:
-        yield from _settling(stack)
-    elif (alarm := _alarm_on(stack, SETTLE, "Errors")) is not None:
-        says = f"Without Billing there is no {SETTLE}, and an alarm costs by the month."
-        yield missing(f"Resources.{alarm.id}.Condition", says, "Give it the condition of Billing.")
+    for name, parameter, is_there in (
+        (SETTLE, "Billing", stack.with_billing),
+        (INDEXER, "Index", stack.with_bucket),
+        (BATCH, "Batch", stack.with_batch),
+    ):
+        if is_there:
+            yield from _scheduled(stack, name)
+        elif (alarm := _alarm_on(stack, name, "Errors")) is not None:
+            says = (
+                f"{parameter} is {stack.parameters.get(parameter)}, so there is no {name}, and an "
+                "alarm costs by the month."
+            )
+            do = f"Give it the condition of {parameter}."
+            yield missing(f"Resources.{alarm.id}.Condition", says, do)
     yield from _queues(stack)
     yield from _mail(stack)
 
@@ -107,17 +118,17 @@ def _function_alarms(stack: Stack, name: str, timeout_s: int) -> Iterator[Findin
             )
 
 
-def _settling(stack: Stack) -> Iterator[Finding]:
-    """Settling is scheduled, so its alarm has the time between two runs and no deployment."""
-    alarm = _alarm_on(stack, SETTLE, "Errors")
+def _scheduled(stack: Stack, name: str) -> Iterator[Finding]:
+    """An alarm on what a clock calls has the time between two runs, and stops no deployment."""
+    alarm = _alarm_on(stack, name, "Errors")
     if alarm is None:
         yield missing(
             "Resources",
-            f"No alarm watches Errors of the alias {ALIAS} of {SETTLE}.",
+            f"No alarm watches Errors of the alias {ALIAS} of {name}.",
             "Add one on AWS/Lambda Errors, with the dimensions FunctionName and Resource.",
         )
         return
-    yield from hold(alarm, _timely(alarm, SETTLED_WITHIN_S))
+    yield from hold(alarm, _timely(alarm, TOLD_WITHIN_S))
     yield from hold(
         alarm,
         [
@@ -155,14 +166,16 @@ def _queues(stack: Stack) -> Iterator[Finding]:
         yield from hold(
             queue,
             [
-                Rule("SqsManagedSseEnabled", exactly(True), "failed events hold callers' texts"),
+                Rule("SqsManagedSseEnabled", exactly(True), "events hold callers' texts"),
                 Rule(
                     "MessageRetentionPeriod",
                     exactly(FOURTEEN_DAYS_S),
-                    "failed events wait for a person, and 14 days are the most that SQS gives",
+                    "events wait for a person, and 14 days are the most that SQS gives",
                 ),
             ],
         )
+        if queue.get("RedrivePolicy"):
+            continue  # Work waits in it, and what fails goes on to one that is watched.
         dimensions = [{"Name": "QueueName", "Value": queue.id}]
         alarm = stack.one(
             ALARM,
@@ -185,7 +198,11 @@ def _queues(stack: Stack) -> Iterator[Finding]:
                 Rule("Threshold", exactly(0), "one failed event is one too many"),
             ],
         )
-        yield from _senders(stack, queue)
+        if any(
+            it.get("RedrivePolicy.deadLetterTargetArn") == f"arn:aws:sqs:{PLACE}:{queue.id}"
+            for it in stack.of("AWS::SNS::Subscription")
+        ):
+            yield from _senders(stack, queue)
 
 
 def _senders(stack: Stack, queue: Resource) -> Iterator[Finding]:

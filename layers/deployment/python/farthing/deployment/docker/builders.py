@@ -37,6 +37,7 @@ BUILD_PYTHON_ENV = {"PYTHONHASHSEED": "0"}
 ARCH = "$TARGETARCH"
 # Layers beyond the function's own, which both wheels and code must have.
 ALSO = "$ALSO"
+STEPS = {"wheels", "models", "indexes", "code", "sbom"}
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -114,6 +115,7 @@ def needs(project: Project, step: Step, target: str) -> dict[str, str]:
             f"infra/docker/requirements-{target}.txt",
         ],
         "models": ["layers/models"],
+        "indexes": ["layers/indexes"],
         "code": ["functions", *(f"layers/{it}/python/farthing" for it in sorted(layers))],
         "sbom": [SBOM],
     }.get(step.name, [])
@@ -137,7 +139,7 @@ def _check_step(project: Project, file: Dockerfile, stage: Stage, step: Step) ->
         arguments.append(ALSO)
     if step.name == "wheels":
         arguments += [target, ARCH]
-    if step.name not in {"wheels", "models", "code", "sbom"} or list(step.arguments) != arguments:
+    if step.name not in STEPS or list(step.arguments) != arguments:
         yield _finding(
             step.line,
             f"`{step.name} {' '.join(step.arguments)}` is not what {stage.name} should make.",

@@ -71,6 +71,7 @@ def _needed(project: Project) -> Iterator[str]:
             yield from (f"layers/{layer}/python/requirements.txt" for layer in function.layers)
             yield from (f"layers/{layer}/python/farthing/a.py" for layer in function.layers)
             yield from (f"layers/models/{model}/manifest.json" for model in function.models)
+            yield from (f"layers/indexes/{index}/manifest.json" for index in function.indexes)
 
 
 def _check_variables(file: Dockerfile) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PARTS = {
     "/opt/python": "wheels",
     "/opt/models": "models",
+    "/opt/indexes": "indexes",
     "/opt/sbom": "sbom",
     "/var/task": "code",
 }
@@ -86,7 +87,7 @@ def _check_parts(file: Dockerfile, stage: Stage) -> Iterator[Finding]:
             stage.at,
             f"It copies {', '.join(goals) or 'nothing'}; what changes seldom has to come first, "
             f"and all of {', '.join(PARTS)} has to come.",
-            "Copy these four, in this order.",
+            "Copy all of these, in this order.",
         )
 
 
@@ -138,14 +139,15 @@ def _check_probe(file: Dockerfile, stage: Stage) -> Iterator[Finding]:
                 "It does not learn the base's Python before it chooses wheels.",
                 f"COPY {PROBE} from a stage on {stage.base} that writes it there as USER 0.",
             )
-        bill = [it for it in maker.all("COPY") if it.source_stage == "models"]
-        if not bill or bill[0].paths != ["/build/out/", "models/"]:
-            yield Finding(
-                DOCKERFILE,
-                maker.at,
-                "The bill of materials is made without the models.",
-                "COPY --from=models /build/out/ models/ before sbom.py.",
-            )
+        for part in ("models", "indexes"):
+            bill = [it for it in maker.all("COPY") if it.source_stage == part]
+            if not bill or bill[0].paths != ["/build/out/", f"{part}/"]:
+                yield Finding(
+                    DOCKERFILE,
+                    maker.at,
+                    f"The bill of materials is made without the {part}.",
+                    f"COPY --from={part} /build/out/ {part}/ before sbom.py.",
+                )
 
 
 def _user(stage: Stage) -> str:

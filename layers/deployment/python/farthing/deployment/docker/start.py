@@ -27,12 +27,15 @@ IN_PYTHON = {
     "PYTHONDONTWRITEBYTECODE": r"1",
     "PYTHONUNBUFFERED": r"1",
     "FARTHING_MODELS": r"/opt/models",
+    "FARTHING_INDEXES": r"/opt/indexes",
 }
 # https://www.uvicorn.org/settings/ (0.54): an option is read from UVICORN_ and its name.
 IN_UVICORN = {
     "UVICORN_APP": re.escape(APP),
     "UVICORN_HOST": r"0\.0\.0\.0",
     "UVICORN_LIFESPAN": r"on",
+    # Bounds slow clients and floods, and refuses early what cannot be answered.
+    "UVICORN_HTTP": r"farthing\.serving\.connections:Connection",
     "UVICORN_LOG_LEVEL": r"critical|error|warning|info",
     "UVICORN_ACCESS_LOG": r"false|true",
     "UVICORN_SERVER_HEADER": r"false|true",
@@ -81,7 +84,7 @@ def check_start(project: Project, stage: Stage, module: str) -> Iterator[Finding
 
 def _check_server(project: Project, stage: Stage, environ: dict[str, str]) -> Iterator[Finding]:
     served = [project.functions[it] for it in image_functions(project, "http")]
-    longest_s = max((it.timeout_s for it in served if it.models), default=0)
+    longest_s = max((it.timeout_s for it in served if it.serves), default=0)
     bounds = {
         SERVER[0]: (PORT, PORT, "the port that platforms wait for"),
         SERVER[1]: (KEEP_ALIVE_S_MIN, 86_400, "longer than a proxy keeps a connection"),

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 from farthing.deployment.documents import Unreadable, read_documents
 from farthing.deployment.findings import Finding
 from farthing.deployment.knative import (
+    batch,
+    cache,
     containers,
     eventing,
+    index,
     keda,
     ledger,
     network,
@@ -39,7 +42,12 @@ RULES = (
     keda.check,
     recommend.check,
     ledger.check,
+    index.check,
+    batch.check,
+    cache.check,
 )
+# What is applied by itself, beside an overlay.
+ALONE = {"ray"}
 PROFILES = ("zero", "warm")
 RENDERING_THREADS = 4
 
@@ -125,7 +133,8 @@ def _check_orphans(project: Project) -> Iterator[Finding]:
     for found in sorted(root.rglob("*.yaml")):
         place = found.parent if found.name == "kustomization.yaml" else found
         is_overlay = place.parent == project.root / OVERLAYS and place.is_dir()
-        if not is_overlay and place.resolve().as_posix() not in named:
+        is_alone = place.parent == root and place.name in ALONE
+        if not is_overlay and not is_alone and place.resolve().as_posix() not in named:
             yield Finding(
                 found.relative_to(project.root).as_posix(),
                 "",

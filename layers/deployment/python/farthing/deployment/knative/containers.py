@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from farthing.deployment.answers import keeps_answers
+from farthing.deployment.knative.cache import IMAGE, is_cache
 from farthing.deployment.knative.environment import broken_environment, broken_size
-from farthing.deployment.knative.overlay import dig, name_of
+from farthing.deployment.knative.overlay import annotations_of, dig, name_of
 from farthing.deployment.knative.pods import pods
 from farthing.deployment.knative.quantities import memory_mb
+from farthing.deployment.knative.scaling import HPA
 from farthing.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -24,6 +27,9 @@ PORT = 8080
 # queue-proxy's own: https://github.com/knative/serving pkg/networking/constants.go
 RESERVED_PORTS = {"8012", "8013", "8022", "8112", "9090", "9091"}
 TMP_MB_MAX = 512
+CLASS = "autoscaling.knative.dev/class"
+# More calls would wait for each other longer than for a new pod.
+GATHERED_MAX = 32
 # Pod Security Standards, restricted, and a root file system that nobody writes to:
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/
 RESTRICTED = {
@@ -54,12 +60,28 @@ def check(overlay: Overlay) -> Iterator[Finding]:
 
 
 def _check_concurrency(overlay: Overlay, pod: Pod) -> Iterator[Finding]:
-    """The 70 % rule of KPA is of containerConcurrency, so it must not pass the knee."""
+    """The 70 % rule of KPA is of containerConcurrency, so it must not pass the knee.
+
+    HPA's is of the CPU itself, so texts may be gathered there, as many as their calls are charged.
+    """
     if not pod.is_serving or pod.function is None:
         return
     function = overlay.functions[pod.function]
     found = pod.spec.get("containerConcurrency")
     cores = max(1, function.vcpu_milli // 1000)
+    env = {str(it.get("name")): it.get("value") for it in dig(pod.spec, "containers.0.env") or []}
+    charged = env.get(f"{PREFIX}CONCURRENCY") or "1"
+    if charged != str(found):
+        yield overlay.finding(
+            pod.owner,
+            f"{pod.path}.containers.0.env.{PREFIX}CONCURRENCY",
+            f"It is {charged}, and a pod takes {found} calls at once, which share its time.",
+            "Make it say containerConcurrency.",
+        )
+    notes = annotations_of(pod.owner, "spec.template.metadata")
+    gathers = keeps_answers(pod.function) and notes.get(CLASS) == HPA
+    if gathers and isinstance(found, int) and cores <= found <= GATHERED_MAX:
+        return
     if found != function.concurrency:
         yield overlay.finding(
             pod.owner,
@@ -89,12 +111,19 @@ def _broken(overlay: Overlay, pod: Pod, container: dict[str, Any]) -> Iterator[B
 def _broken_image(overlay: Overlay, pod: Pod, container: dict[str, Any]) -> Iterator[Broken]:
     """The version's image; one that keeps a ledger has the wheels for it."""
     image = str(container.get("image"))
+    if is_cache(pod.owner):
+        if not IMAGE.fullmatch(image):
+            do = "Name docker.io/valkey/valkey with a version, such as 8.1-alpine."
+            yield "image", f"It is {image}, and no version of Valkey.", do
+        return
     tag, with_ledger = overlay.project.version, overlay.project.ledger_tag
     env = {str(it.get("name")) for it in container.get("env") or []}
     if pod.function:
         wanted = {f"farthing-{pod.function}:{with_ledger if f'{PREFIX}LEDGER' in env else tag}"}
     elif pod.owner.get("kind") == "CronJob":
         wanted = {f"farthing-{name_of(pod.owner)}:{tag}"}
+    elif pod.job:
+        wanted = {f"farthing-{pod.job}:{tag}"}
     else:
         wanted = {
             f"farthing-{name}:{it}" for name in overlay.functions for it in (tag, with_ledger)
@@ -145,7 +174,7 @@ def _broken_folders(pod: Pod, container: dict[str, Any]) -> Iterator[Broken]:
                 f"{name} may grow to {dig(volume, 'emptyDir.sizeLimit') or 'the whole disk'}.",
                 f"Set a sizeLimit up to {TMP_MB_MAX}Mi.",
             )
-    if pod.function and "/tmp" not in {it.get("mountPath") for it in mounts.values()}:  # noqa: S108
+    if (pod.function or pod.job) and "/tmp" not in {it.get("mountPath") for it in mounts.values()}:  # noqa: S108
         yield "volumeMounts", "Nothing is mounted at /tmp.", "Mount an emptyDir there."
 
 

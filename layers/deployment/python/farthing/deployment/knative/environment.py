@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from farthing.billing.prices import read_price_book
-from farthing.deployment.knative.overlay import dig, name_of
+from farthing.deployment.knative.overlay import dig
 from farthing.deployment.knative.quantities import cpu_milli, memory_mb
 from farthing.errors import PriceMissing
 from farthing.hosts import DEFAULTS
@@ -34,9 +34,8 @@ def broken_size(overlay: Overlay, pod: Pod, container: dict[str, Any]) -> Iterat
                 "State both, and alike.",
             )
         known = {**overlay.functions, **overlay.jobs}
-        job = name_of(pod.owner) if pod.owner.get("kind") == "CronJob" else None
-        described = pod.function or job
-        if described not in known:
+        described = pod.function or pod.job
+        if described is None:
             continue
         function = known[described]
         wanted, unit = (function.vcpu_milli, "m") if name == "cpu" else (function.memory_mb, "Mi")
@@ -77,7 +76,7 @@ def broken_environment(pod: Pod, container: dict[str, Any], function: Function) 
             f"A call ends after {timeout_ms} ms; pyproject.toml gives {function.timeout_s} s.",
             "Make them agree.",
         )
-    yield from _broken_price(found)
+    yield from broken_price(found)
     if pod.is_serving and dig(pod.owner, "spec.template.spec.timeoutSeconds") != function.timeout_s:
         yield (
             "timeoutSeconds",
@@ -86,7 +85,8 @@ def broken_environment(pod: Pod, container: dict[str, Any], function: Function) 
         )
 
 
-def _broken_price(found: dict[str, str | None]) -> Iterator[Broken]:
+def broken_price(found: dict[str, str | None]) -> Iterator[Broken]:
+    """A node, by the container's variables, that no price can come from."""
     node = found.get(f"{PREFIX}NODE")
     region = found.get(f"{PREFIX}REGION") or str(DEFAULTS["knative"]["region"])
     if node is None:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from farthing.deployment.knative.overlay import SERVING, dig, name_of
 from farthing.deployment.knative.quantities import iso_duration_s
+from farthing.deployment.pings import is_ping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from farthing.deployment.findings import Finding
     from farthing.deployment.knative.overlay import Overlay
 
+# The JobSink that works, where others show what was lost.
+BATCH = "batch"
 # What functions answer events with; a Trigger on it would feed answers back as questions.
 ANSWER_TYPE = "farthing.answer.v1"
 EVENT_TYPE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+\.v\d+")
@@ -43,7 +46,8 @@ def check(overlay: Overlay) -> Iterator[Finding]:
     for trigger in overlay.of("Trigger"):
         yield from _check_trigger(overlay, trigger)
     for sink in overlay.of("JobSink"):
-        yield from _check_sink(overlay, sink)
+        if name_of(sink) != BATCH:
+            yield from _check_sink(overlay, sink)
     for source in overlay.of("PingSource"):
         yield from _check_ping(overlay, source)
 
@@ -96,6 +100,8 @@ def _check_trigger(overlay: Overlay, trigger: dict[str, Any]) -> Iterator[Findin
     if dig(trigger, "spec.delivery") is not None:
         yield from _check_delivery(overlay, trigger)
     yield from _refers(overlay, trigger, "spec.subscriber")
+    if dig(trigger, "spec.subscriber.ref.kind") == "JobSink":
+        return  # Functions answer events; a Job does not, and may take those of others.
     kind = dig(trigger, "spec.filter.attributes.type")
     if kind is None:
         yield overlay.finding(
@@ -171,7 +177,9 @@ def _check_ping(overlay: Overlay, source: dict[str, Any]) -> Iterator[Finding]:
         yield overlay.finding(
             source, "spec.schedule", f"{schedule!r} is no schedule.", "Write five cron fields."
         )
-    elif schedule.startswith("*"):
+    elif schedule.startswith("*") and (
+        not is_ping(dig(source, "spec.data")) or _is_always(schedule)
+    ):
         yield overlay.finding(
             source,
             "spec.schedule",
@@ -188,8 +196,15 @@ def _check_ping(overlay: Overlay, source: dict[str, Any]) -> Iterator[Finding]:
             source, "spec.contentType", "The data is not sent as JSON.", "Set application/json."
         )
     function = str(dig(source, "spec.sink.ref.name"))
+    if is_ping(dig(source, "spec.data")):
+        return
     if function in overlay.functions and dig(source, "spec.sink.ref.apiVersion") == f"{SERVING}/v1":
         yield from _check_question(overlay, source, function)
+
+
+def _is_always(schedule: str) -> bool:
+    """Whether a schedule of every minute has no hour in which it rests."""
+    return schedule.split()[1].startswith("*")
 
 
 def _check_question(overlay: Overlay, source: dict[str, Any], function: str) -> Iterator[Finding]:

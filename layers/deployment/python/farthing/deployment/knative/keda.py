@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from farthing.deployment.knative.cache import is_cache
 from farthing.deployment.knative.overlay import annotations_of, dig, selects
 from farthing.deployment.knative.pods import image_function
 from farthing.deployment.knative.quantities import not_seventy, whole
@@ -27,7 +28,10 @@ SQS = re.compile(r"https://sqs\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/\d{12}/[A-
 SQS_KEYS = {"queueURL", "queueURLFromEnv", "awsRegion", "queueLength", "activationQueueLength",
             "scaleOnInFlight", "scaleOnDelayed", "awsEndpoint"}  # fmt: skip
 MESSAGES_MAX = 10
-NAME_SERVER, HTTPS = 53, 443
+NAME_SERVER, HTTPS, HTTP = 53, 443, 80
+# Where EKS Pod Identity hands out a pod's keys:
+# https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
+KEY_AGENT = "169.254.170.23/32"
 
 
 def check(overlay: Overlay) -> Iterator[Finding]:
@@ -49,7 +53,8 @@ def check(overlay: Overlay) -> Iterator[Finding]:
                 "Set provider aws and identityOwner workload.",
             )
     for deployment in overlay.of("Deployment"):
-        yield from _check_deployment(overlay, deployment)
+        if not is_cache(deployment):
+            yield from _check_deployment(overlay, deployment)
 
 
 def _check_bounds(overlay: Overlay, scaler: dict[str, Any]) -> Iterator[Finding]:
@@ -180,6 +185,10 @@ def _check_target(overlay: Overlay, scaler: dict[str, Any]) -> Iterator[Finding]
             "The worker runs its image's server, which reads no queue: its pods would never end.",
             'Set "0" until the worker has a command that does.',
         )
+    elif not serves_http and KEDA_ANNOTATIONS & annotations_of(scaler).keys():
+        yield overlay.finding(
+            scaler, f"metadata.annotations.{PAUSED}", "No worker would ever start.", "Remove it."
+        )
 
 
 def _check_deployment(overlay: Overlay, deployment: dict[str, Any]) -> Iterator[Finding]:
@@ -204,6 +213,7 @@ def _check_deployment(overlay: Overlay, deployment: dict[str, Any]) -> Iterator[
         if selects(dig(policy, "spec.podSelector"), labels)
         for rule in dig(policy, "spec.egress") or []
         for it in rule.get("ports") or []
+        if (rule.get("to"), it.get("port")) != ([{"ipBlock": {"cidr": KEY_AGENT}}], HTTP)
     }
     wanted = {("TCP", HTTPS), ("UDP", NAME_SERVER), ("TCP", NAME_SERVER)}
     if ways_out != wanted:
@@ -211,5 +221,5 @@ def _check_deployment(overlay: Overlay, deployment: dict[str, Any]) -> Iterator[
             deployment,
             "",
             f"Its pods may call the ports {sorted(map(str, ways_out)) or 'none'}.",
-            "Open 443 and the name server's 53 to them, and nothing else.",
+            "Open 443, the name server's 53 and the key agent's 80 to them, and nothing else.",
         )

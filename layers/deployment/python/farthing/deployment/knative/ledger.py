@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from farthing.deployment.knative.cache import leads_to_cache
+from farthing.deployment.knative.jobs import check_job
 from farthing.deployment.knative.network import NAMESPACE
 from farthing.deployment.knative.overlay import SERVICE_LABEL, dig, labels_of, name_of, selects
 from farthing.deployment.knative.pods import pods
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     from farthing.deployment.findings import Finding
     from farthing.deployment.knative.overlay import Overlay
     from farthing.deployment.knative.pods import Broken, Pod
-    from farthing.deployment.project import Function
 
+SETTLE = "settle"
 LEDGER = "FARTHING_LEDGER"
 SIGNING_KEY = "FARTHING_SIGNING_KEY"
 SHARED = {
@@ -29,9 +31,6 @@ SHARED = {
 }
 SECRET = re.compile(r"(KEYS?|LEDGER|TOKEN|PASSWORD)$")
 COMMAND = ["python3", "-m", "farthing.ledger"]
-EVERY = re.compile(r"\*/(\d+) \* \* \* \*")
-# Shorter pays for runs that find nothing; longer keeps spent leases and unsealed hours waiting.
-EVERY_MINUTES = (5, 6, 10, 12, 15, 20, 30)
 NAME_SERVER = 53
 # The kubelet measures a folder from time to time, and evicts the pod that it finds too large.
 SPOOL_HEADROOM = 2
@@ -55,8 +54,8 @@ def check(overlay: Overlay) -> Iterator[Finding]:
             yield from _said(overlay, pod, [*_broken_spool(pod), *_broken_way(overlay, pod)])
     if overlay.name == "ledger" or keeping:
         yield from _check_all_keep(overlay, keeping)
-        for name, function in overlay.jobs.items():
-            yield from _check_job(overlay, name, function)
+        if SETTLE in overlay.jobs:
+            yield from _check_settle(overlay)
 
 
 def _check_all_keep(overlay: Overlay, keeping: list[Pod]) -> Iterator[Finding]:
@@ -124,6 +123,7 @@ def _broken_way(overlay: Overlay, pod: Pod) -> Iterator[Broken]:
         for policy in overlay.of("NetworkPolicy")
         if selects(dig(policy, "spec.podSelector"), labels)
         for rule in dig(policy, "spec.egress") or []
+        if not leads_to_cache(rule)
     ]
     ports = {
         (it.get("protocol") or "TCP", it.get("port"))
@@ -151,59 +151,17 @@ def _is_place(peer: dict[str, Any]) -> bool:
     return "ipBlock" in peer or NAMESPACE in named
 
 
-def _check_job(overlay: Overlay, name: str, function: Function) -> Iterator[Finding]:
-    job = overlay.named("CronJob", name)
+def _check_settle(overlay: Overlay) -> Iterator[Finding]:
+    job = overlay.named("CronJob", SETTLE)
     if job is None:
         yield overlay.missing(
-            "CronJob", name, "A ledger is kept, and nothing settles it.", "Add it."
+            "CronJob", SETTLE, "A ledger is kept, and nothing settles it.", "Add it."
         )
         return
-    every = EVERY.fullmatch(str(dig(job, "spec.schedule")))
-    wanted: list[tuple[str, object, str]] = [
-        ("timeZone", "Etc/UTC", "hours and days are UTC's"),
-        ("concurrencyPolicy", "Forbid", "two settlements at once would do the work twice"),
-        ("jobTemplate.spec.activeDeadlineSeconds", function.timeout_s, "pyproject.toml says so"),
-        ("jobTemplate.spec.template.spec.restartPolicy", "Never", "a retry is a pod of its own"),
-        ("jobTemplate.spec.template.spec.containers.0.command", COMMAND, "that is the job"),
-    ]
-    for path, value, why in wanted:
-        found = dig(job, f"spec.{path}")
-        if found != value:
-            yield overlay.finding(
-                job, f"spec.{path}", f"It is {found!r}, but {why}.", f"Set {value!r}."
-            )
-    if every is None or int(every[1]) not in EVERY_MINUTES:
-        yield overlay.finding(
-            job,
-            "spec.schedule",
-            f"It is {dig(job, 'spec.schedule')!r}; hours are sealed, and leases settled, by it.",
-            "Write */15 * * * *, or another part of an hour from 5 minutes on.",
-        )
-    if dig(job, "spec.suspend"):
-        yield overlay.finding(job, "spec.suspend", "Nothing would be settled.", "Remove it.")
-    yield from _check_bounds(overlay, job)
+    twice = "two settlements at once would do the work twice"
+    yield from check_job(overlay, job, overlay.jobs[SETTLE], COMMAND, twice)
     pod = next(it for it in pods(overlay) if it.owner == job)
     yield from _said(overlay, pod, [*_broken_way(overlay, pod), *_broken_names(overlay, pod)])
-
-
-def _check_bounds(overlay: Overlay, job: dict[str, Any]) -> Iterator[Finding]:
-    """Few retries, and no pile of ended pods: the next run does what this one did not."""
-    bounds = {
-        "startingDeadlineSeconds": range(60, 901),
-        "successfulJobsHistoryLimit": range(4),
-        "failedJobsHistoryLimit": range(1, 11),
-        "jobTemplate.spec.backoffLimit": range(4),
-        "jobTemplate.spec.ttlSecondsAfterFinished": range(60, 604_801),
-    }
-    for path, may_be in bounds.items():
-        found = dig(job, f"spec.{path}")
-        if found not in may_be:
-            yield overlay.finding(
-                job,
-                f"spec.{path}",
-                f"It is {found}.",
-                f"Set a number from {may_be[0]} to {may_be[-1]}.",
-            )
 
 
 def _broken_names(overlay: Overlay, pod: Pod) -> Iterator[Broken]:

@@ -32,7 +32,7 @@ def check(overlay: Overlay) -> Iterator[Finding]:
     """Where the node that prices an answer is not the one that the pod asks for."""
     spot = []
     for pod in pods(overlay):
-        if pod.function is None:
+        if pod.function is None and pod.job is None:
             continue
         wanted = _wanted_labels(pod)
         if wanted or str(_env(pod, "FARTHING_NODE")).endswith(".spot"):

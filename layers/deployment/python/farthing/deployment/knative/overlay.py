@@ -42,12 +42,12 @@ class Overlay:
     @property
     def functions(self) -> dict[str, Function]:
         """The functions that answer: each is a Service."""
-        return {name: it for name, it in self.project.on("knative").items() if it.models}
+        return {name: it for name, it in self.project.on("knative").items() if it.serves}
 
     @property
     def jobs(self) -> dict[str, Function]:
-        """The functions that a clock starts: each is a CronJob, where there is a ledger."""
-        return {name: it for name, it in self.project.on("knative").items() if not it.models}
+        """The functions that a clock starts: each is a CronJob, where there is work for it."""
+        return {name: it for name, it in self.project.on("knative").items() if not it.serves}
 
     def services(self) -> list[tuple[str, dict[str, Any]]]:
         """Knative's Services with the function that each runs: `embed`, or a twin `embed-spot`."""

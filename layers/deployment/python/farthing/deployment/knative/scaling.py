@@ -25,7 +25,7 @@ HPA = "hpa.autoscaling.knative.dev"
 TEMPLATE = "spec.template.metadata"
 # The profile that an overlay's name promises.
 CLASSES = {
-    "zero": KPA, "spot": KPA, "priority": KPA, "queue": KPA, "canary": KPA,
+    "zero": KPA, "spot": KPA, "priority": KPA, "queue": KPA, "canary": KPA, "batch": KPA,
     "warm": HPA, "recommend": HPA,
 }  # fmt: skip
 # Above it a mistyped ceiling is likelier than a small shop's traffic: 50 cores of calls at once.

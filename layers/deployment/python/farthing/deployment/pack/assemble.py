@@ -1,4 +1,4 @@
-"""Puts together what a function is shipped with: wheels, bundles, code.
+"""Puts together what a function is shipped with: wheels, bundles, indexes, code.
 
 Images and zips are made of the same trees. This file is also run by itself inside the image that
 builds (`python3 assemble.py STEP FUNCTION OUT`), so it imports the standard library and no more.
@@ -39,6 +39,14 @@ UNUSED = (
     "numpy/_core/include",
     "numpy/**/tests",
     "numpy/**/*.a",
+    # A server, and a client of S3 beside the one that is used; readers and writers link to neither.
+    "pyarrow/libarrow_flight.so*",
+    "pyarrow/libarrow_python_flight.so*",
+    "pyarrow/libarrow_s3.so*",
+    "pyarrow/_flight.*",
+    "pyarrow/_s3fs.*",
+    "pyarrow/include",
+    "pyarrow/tests",
     "**/*.pyi",
     "**/*.pyx",
     "**/*.pxd",
@@ -133,27 +141,44 @@ def trim(folder: Path) -> None:
 
 def copy_code(root: Path, function: str, layers: list[str], out: Path) -> None:
     """`farthing` of the function's layers, and its entry point under its dotted path."""
-    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "events")
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
     for layer in layers:
         source = root / "layers" / layer / "python" / "farthing"
         if source.is_dir():
             shutil.copytree(source, out / "farthing", ignore=ignore, dirs_exist_ok=True)
     package = Path("functions", function)
+    # A function's events are samples; a layer's may be code.
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "events")
     shutil.copytree(root / package, out / package, ignore=ignore, dirs_exist_ok=True)
     if (root / "functions" / "__init__.py").exists():
         shutil.copy(root / "functions" / "__init__.py", out / "functions")
 
 
 def copy_models(root: Path, models: list[str], out: Path) -> None:
-    """The function's bundles. Raises `AssemblyError` for one that is not there."""
+    """The function's bundles and cascades. Raises `AssemblyError` for one that is not there."""
     out.mkdir(parents=True, exist_ok=True)
     for model in models:
         source = root / "layers" / "models" / model
-        if not (source / "manifest.json").is_file():
+        if not any((source / name).is_file() for name in ("manifest.json", "cascade.json")):
             raise AssemblyError(
                 f"The bundle {model} is not in layers/models. Build it with `make bundles`."
             )
         shutil.copytree(source, out / model, dirs_exist_ok=True)
+
+
+def copy_indexes(root: Path, indexes: list[str], out: Path) -> None:
+    """The function's indexes; none leaves an empty folder.
+
+    Raises `AssemblyError` for one that is not there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for index in indexes:
+        source = root / "layers" / "indexes" / index
+        if not (source / "manifest.json").is_file():
+            raise AssemblyError(
+                f"The index {index} is not in layers/indexes. Build it with `farthing index build`."
+            )
+        shutil.copytree(source, out / index, dirs_exist_ok=True)
 
 
 def compile_bytecode(folder: Path, shown_as: str) -> None:
@@ -191,6 +216,8 @@ def main(
         compile_bytecode(out, "/opt/python")
     elif step == "models":
         copy_models(root, described["models"], out)
+    elif step == "indexes":
+        copy_indexes(root, described.get("indexes", []), out)
     elif step == "code":
         copy_code(root, function, layers, out)
         # What starts the image cannot spell the function's name: an image's command is fixed text.

@@ -29,9 +29,12 @@ CHUNK_BYTES = 1 << 20
 CONTENTS = {
     "opt/python": "wheels",
     "opt/models": "models",
+    "opt/indexes": "indexes",
     "opt/sbom": "bill of materials",
     "var/task": "code",
 }
+# Layers that say by name what they hold; a function without an index has an empty layer.
+NAMED = ("models", "indexes")
 
 
 class Layer(msgspec.Struct, frozen=True):
@@ -110,7 +113,7 @@ def _compressed_size(content: IO[bytes]) -> int:
 
 
 def _holds(files: tarfile.TarFile) -> str:
-    """`wheels`, `models: product-classifier` …; what is none of ours is the base."""
+    """`wheels`, `models: product-classifier`, `indexes: none` …; what is not ours is the base."""
     found: dict[str, set[str]] = {}
     for name in files.getnames():
         parts = name.removeprefix("./").split("/")
@@ -122,4 +125,4 @@ def _holds(files: tarfile.TarFile) -> str:
     if not found:
         return "base"
     content, entries = next(iter(found.items()))
-    return f"models: {', '.join(sorted(entries))}" if content == "models" else content
+    return f"{content}: {', '.join(sorted(entries)) or 'none'}" if content in NAMED else content

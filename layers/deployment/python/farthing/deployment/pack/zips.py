@@ -1,4 +1,4 @@
-"""Zips for Lambda's managed Python: one for each layer, one for the models, one for the function.
+"""Zips for Lambda's managed Python: one each for a layer, the models, the indexes, the function.
 
 The same tree makes the same bytes. What is unzipped lands where Lambda looks: layers below
 /opt/python, the function below /var/task with its dotted path.
@@ -65,6 +65,10 @@ def build_zips(project: Project, function: str, arch: Arch, out: Path) -> list[Z
     if described.models:
         holds = f"models: {', '.join(described.models)}"
         trees.append((f"farthing-models-{function}", holds, _models(project, described.models)))
+    if described.indexes:
+        holds = f"indexes: {', '.join(described.indexes)}"
+        fill = _indexes(project, described.indexes)
+        trees.append((f"farthing-indexes-{function}", holds, fill))
     trees.append((f"farthing-{function}", "function", _code(project, function)))
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -116,6 +120,16 @@ def _models(project: Project, models: Sequence[str]) -> Callable[[Path], None]:
 
     def fill(folder: Path) -> None:
         assemble.copy_models(project.root, list(models), folder / "python" / "farthing" / "models")
+
+    return fill
+
+
+def _indexes(project: Project, indexes: Sequence[str]) -> Callable[[Path], None]:
+    """As the models, for FARTHING_INDEXES."""
+
+    def fill(folder: Path) -> None:
+        shipped = folder / "python" / "farthing" / "indexes"
+        assemble.copy_indexes(project.root, list(indexes), shipped)
 
     return fill
 
