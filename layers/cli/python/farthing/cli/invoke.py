@@ -12,6 +12,7 @@ import typer
 
 from farthing.cli.options import (
     AsJson,
+    Index,
     MemoryMb,
     Model,
     Models,
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 
 
 def invoke(
-    function: Annotated[str, typer.Argument(help="classify or embed.")],
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts to answer about.")] = None,
+    function: Annotated[str, typer.Argument(help="classify, embed or search.")],
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Texts to answer about; for search a query.")
+    ] = None,
     event: Annotated[
         Path | None,
         typer.Option(
@@ -42,6 +45,7 @@ def invoke(
     platform: Platform = PricedAs.LAMBDA,
     models: Models = None,
     model: Model = None,
+    index: Index = None,
     memory_mb: MemoryMb = None,
     vcpu_milli: VcpuMilli = None,
     as_json: AsJson = False,
@@ -64,6 +68,7 @@ def invoke(
         platform=platform.value,
         models=models,
         model=model,
+        index=index,
         memory_mb=memory_mb,
         vcpu_milli=vcpu_milli,
     )
@@ -76,19 +81,21 @@ def invoke(
     if as_json:
         sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
     else:
-        _show(answer)
-    if "results" not in answer and "data" not in answer:
+        from farthing.cli.answers import show
+
+        show(answer)
+    if _is_refusal(answer):
         raise typer.Exit(1)
 
 
-def _ask(service: Service, texts: list[str]) -> dict[str, Any]:
-    import msgspec
-
+def _ask(service: Service, texts: list[str]) -> Any:
     contract = service.contracts[0]
-    request = msgspec.to_builtins(contract.request_type(texts))
     envelope = service.platform.envelope({})
-    body: dict[str, Any] = service.pipeline.invoke(contract, request, envelope).body
-    return body
+    return service.pipeline.invoke(contract, contract.asking(texts), envelope).body
+
+
+def _is_refusal(answer: Any) -> bool:
+    return isinstance(answer, dict) and "title" in answer
 
 
 def _read_event(file: Path) -> Any:
@@ -100,7 +107,7 @@ def _read_event(file: Path) -> Any:
         ) from None
 
 
-def _replay(service: Service, event: Any) -> dict[str, Any]:
+def _replay(service: Service, event: Any) -> Any:
     """The answer's JSON body, whichever kind of event it was."""
     from farthing.serving.platforms.aws_lambda import build_handler
 
@@ -112,8 +119,7 @@ def _replay(service: Service, event: Any) -> dict[str, Any]:
         request["body"] = json.dumps(event)
         return asyncio.run(_send(_as_platform(service, request), request))
     answer = build_handler(service)(event, None)
-    body: dict[str, Any] = json.loads(answer["body"]) if "statusCode" in answer else answer
-    return body
+    return json.loads(answer["body"]) if "statusCode" in answer else answer
 
 
 def _as_platform(service: Service, event: dict[str, Any]) -> ASGIApp:
@@ -129,7 +135,7 @@ def _as_platform(service: Service, event: dict[str, Any]) -> ASGIApp:
     return App(service)
 
 
-async def _send(app: ASGIApp, event: dict[str, Any]) -> dict[str, Any]:
+async def _send(app: ASGIApp, event: dict[str, Any]) -> Any:
     """The JSON body of an ASGI application's response to a described request."""
     headers = {"content-type": "application/json", **event.get("headers", {})}
     scope = {
@@ -153,36 +159,5 @@ async def _send(app: ASGIApp, event: dict[str, Any]) -> dict[str, Any]:
         received.extend(message.get("body", b""))
 
     await app(scope, receive, send)
-    body: dict[str, Any] = json.loads(bytes(received))
-    return body
-
-
-def _show(answer: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    if "results" not in answer and "data" not in answer:
-        Console(stderr=True, highlight=False).print(f"{answer['title']}: {answer['detail']}")
-        return
-    results = Table("input", "answer")
-    for index, labels in enumerate(answer.get("results", ())):
-        best = ", ".join(f"{item['label']} {item['score']:.3f}" for item in labels[:3])
-        results.add_row(str(index), best)
-    for item in answer.get("data", ()):
-        vector = item["embedding"]
-        start = vector if isinstance(vector, str) else ", ".join(f"{x:.4f}" for x in vector[:4])
-        results.add_row(str(item["index"]), f"[{start[:60]}, …] ({len(vector)} values)")
-    console.print(results)
-    charge, usage = answer["charge"], answer["usage"]
-    lines = Table("rule", "quantity", "unit", "rate", "amount (USD)", show_footer=True)
-    lines.columns[3].footer = "total"
-    lines.columns[4].footer = charge["total"]
-    for line in charge["lines"]:
-        lines.add_row(*(line[key] for key in ("rule", "quantity", "unit", "rate", "amount")))
-    console.print(lines)
-    console.print(
-        f"{usage['prompt_tokens']} tokens, {usage['busy_ms']:.2f} ms busy, "
-        f"{usage['billed_ms']} ms billed at {usage['memory_mb']} MB; {charge['basis']}, "
-        f"price book {charge['price_book']}"
-    )
+    # A ping's answer on Knative is empty: an event in return would be an event for nobody.
+    return json.loads(bytes(received)) if received else {}

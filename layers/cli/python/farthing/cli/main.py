@@ -9,7 +9,23 @@ try:
 except ModuleNotFoundError:  # pragma: no cover - needs an installation without the extra
     sys.exit("The farthing command needs its extra. Install it with: pip install 'farthing[cli]'")
 
-from farthing.cli import bill, check, forge, invoke, keys, models, pack, quote, serve, tune
+from farthing.cli import (
+    batch,
+    bill,
+    cache,
+    check,
+    forge,
+    index,
+    invoke,
+    keys,
+    models,
+    pack,
+    quote,
+    search,
+    serve,
+    tune,
+    warm,
+)
 from farthing.errors import FarthingError
 
 app = typer.Typer(
@@ -27,10 +43,15 @@ app.command()(models.models)
 app.command()(quote.quote)
 app.command()(tune.tune)
 app.command()(pack.pack)
+app.add_typer(batch.app, name="batch")
 app.add_typer(bill.app, name="bill")
+app.add_typer(cache.app, name="cache")
 app.add_typer(check.app, name="check")
 app.add_typer(forge.app, name="forge")
+app.add_typer(index.app, name="index")
 app.add_typer(keys.app, name="keys")
+app.add_typer(search.app, name="search")
+app.add_typer(warm.app, name="warm")
 
 
 def main() -> None:

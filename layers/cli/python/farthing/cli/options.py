@@ -34,6 +34,13 @@ Model = Annotated[
     list[str] | None,
     typer.Option(help=r"Bundle to use, repeatable. \[default: all]", show_default=False),
 ]
+Index = Annotated[
+    list[str] | None,
+    typer.Option(
+        help=r"Index to search, by name, folder or address; repeatable. \[default: those shipped]",
+        show_default=False,
+    ),
+]
 MemoryMb = Annotated[
     int | None,
     typer.Option(

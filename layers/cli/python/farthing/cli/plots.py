@@ -27,7 +27,7 @@ def draw_quote(quotation: Quote, file: Path) -> None:
     """A month's cost over calls a day, a line for each family, with the break-even points."""
     from farthing.planning.break_even import curves_of, grid
 
-    figure, axes = _figure(file, (10, 6))
+    figure, axes = make_figure(file, (10, 6))
     calls = grid()
     curves = curves_of(quotation.options)
     ends = []
@@ -62,12 +62,12 @@ def draw_quote(quotation: Quote, file: Path) -> None:
         fontsize=10,
         loc="left",
     )
-    _finish(figure, file)
+    write_figure(figure, file)
 
 
 def draw_tuning(tuning: Tuning, file: Path) -> None:
     """Over memory, the cost of a million warm calls above and the time of one below."""
-    figure, (costs, times) = _figure(file, (8, 7), rows=2)
+    figure, (costs, times) = make_figure(file, (8, 7), rows=2)
     sizes = [size.memory_mb for size in tuning.sizes]
     for arch, colour in zip(("x86_64", "arm64"), COLOURS, strict=False):
         usd = [float(size.warm_usd_per_million[arch]) for size in tuning.sizes]
@@ -99,10 +99,10 @@ def draw_tuning(tuning: Tuning, file: Path) -> None:
         fontsize=10,
         loc="left",
     )
-    _finish(figure, file)
+    write_figure(figure, file)
 
 
-def _figure(file: Path, inches: tuple[float, float], rows: int = 1) -> tuple[Any, Any]:
+def make_figure(file: Path, inches: tuple[float, float], rows: int = 1) -> tuple[Any, Any]:
     """A figure without a window. Raises `PlanningError` for a format that is not drawn."""
     if file.suffix.lower() not in FORMATS:
         raise PlanningError("A plot is drawn as .png or .svg. Name such a file.")
@@ -120,7 +120,8 @@ def _figure(file: Path, inches: tuple[float, float], rows: int = 1) -> tuple[Any
     return figure, every if rows > 1 else every[0]
 
 
-def _finish(figure: Any, file: Path) -> None:
+def write_figure(figure: Any, file: Path) -> None:
+    """Writes the file. Raises `PlanningError` where it cannot be."""
     # Without a date, so that the same figures draw the same file.
     metadata = {"Date": None} if file.suffix.lower() == ".svg" else None
     try:

@@ -6,15 +6,13 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from farthing.cli.options import AsJson, require_extra
 
 if TYPE_CHECKING:
-    from farthing.planning.options import Option
-    from farthing.planning.quote import Quote
     from farthing.planning.traffic import Traffic
     from farthing.planning.work import Scenario, Work
 
@@ -94,6 +92,7 @@ def quote(
     Try: [b]farthing quote --scenario shop[/b], [b]farthing quote --calls-per-day 10000[/b]
     """
     from farthing.billing.prices import read_price_book
+    from farthing.cli.quotations import show
     from farthing.planning.assumptions import read_assumptions
     from farthing.planning.quote import quote as make_quote
     from farthing.planning.work import scenario as known_scenario
@@ -120,7 +119,7 @@ def quote(
     if as_json:
         sys.stdout.write(json.dumps(quotation.as_json(), indent=2) + "\n")
     else:
-        _show(quotation, show_all)
+        show(quotation, show_all=show_all)
 
 
 def _traffic(
@@ -193,67 +192,3 @@ def _work(
             f"What a call takes is not usable: {error}. Times are above 0 and at most 900,000 ms, "
             "memory, tokens and threads whole numbers from 1."
         ) from None
-
-
-def _show(quotation: Quote, show_all: bool) -> None:
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    table = Table(
-        Column("platform", overflow="fold"),
-        Column("profile", overflow="fold"),
-        *(Column(name, justify="right", no_wrap=True) for name in ("MB", "USD a year", "calls")),
-        *(Column(name, justify="right", no_wrap=True) for name in ("p50 ms", "cold")),
-        box=SIMPLE,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    for option in quotation.options if show_all else _best_of_each(quotation.options):
-        table.add_row(*_cells(option))
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        f"{quotation.name}: {quotation.calls_month:,} calls a month, {quotation.region}, "
-        f"price book {quotation.price_book}. USD of the first year, fully loaded; of it, the "
-        "calls alone."
-    )
-    Console(highlight=False).print(table)
-    if quotation.scenario is not None:
-        cheapest = quotation.options[0]
-        console.print(
-            f"{quotation.scenario.title}.\n{quotation.scenario.published_says} "
-            f"Here {cheapest.usd_year:,.2f} on {cheapest.platform} ({cheapest.profile}).\n"
-        )
-    for one in quotation.break_evens:
-        console.print(one.sentence)
-    console.print("\nAssumed:")
-    for told in quotation.assumptions:
-        console.print(f"- {told['says']} [dim]({told['source']})[/]")
-    if show_all:
-        console.print("\nLeft out:")
-        for name, why in quotation.left_out:
-            console.print(f"- {name}: {why}.")
-    else:
-        console.print(
-            f"\nOf each platform the cheapest; --all shows {len(quotation.options)} options and "
-            f"why {len(quotation.left_out)} were left out."
-        )
-
-
-def _best_of_each(options: tuple[Option, ...]) -> list[Option]:
-    best: dict[str, Option] = {}
-    for option in options:
-        best.setdefault(option.platform, option)
-    return list(best.values())
-
-
-def _cells(option: Option) -> list[Any]:
-    return [
-        option.platform,
-        option.profile,
-        "-" if option.memory_mb is None else f"{option.memory_mb:,}",
-        f"{option.usd_year:,.2f}",
-        f"{option.marginal_usd_year:,.2f}",
-        f"{option.millis[0]:,.1f}" if option.millis else "-",
-        "-" if option.cold_share is None else f"{option.cold_share:.2%}",
-    ]

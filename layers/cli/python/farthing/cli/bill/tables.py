@@ -101,8 +101,9 @@ def _usage_table(
         "calls": [row.calls for row in shown],
         "repeated": [row.repeats for row in shown],
         "refused": [row.refusals for row in shown],
-        "cached": [row.cached for row in shown],
+        "hits": [row.cached for row in shown],
         "tokens": [row.prompt_tokens for row in shown],
+        "cached tokens": [row.cached_tokens for row in shown],
         "busy ms": [row.busy_ns // NS_PER_MS for row in shown],
         "idle ms": [row.idle_ns // NS_PER_MS for row in shown],
     }

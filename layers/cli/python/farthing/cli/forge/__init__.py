@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from farthing.cli.forge import judge, make, ship
+from farthing.cli.forge import cascade, judge, make, ship
 
 app = typer.Typer(
     help="Make small models of large ones: teach, distil, quantise, measure, choose, pack. "
@@ -20,6 +20,7 @@ for command in (
     make.quantise,
     judge.evaluate,
     judge.contest,
+    cascade.cascade,
     ship.pack,
     ship.build,
     ship.inspect,

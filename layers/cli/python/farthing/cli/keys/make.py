@@ -58,7 +58,8 @@ def create(
         list[str] | None,
         typer.Option(
             show_default=False,
-            help=r"classify, embed or usage; repeatable. \[default: everything]",
+            help=r"classify, embed, search, rerank, index or usage; repeatable. "
+            r"\[default: everything]",
         ),
     ] = None,
     calls_per_minute: Annotated[
@@ -154,9 +155,10 @@ def revoke(
 
 
 def _known_scopes(scopes: list[str]) -> list[str]:
-    from farthing.serving.registry import FUNCTIONS
+    from farthing.serving.claims import ALL_SCOPES
+    from farthing.serving.registry import scopes as served
 
-    known = {"*", "usage", *FUNCTIONS}
+    known = {ALL_SCOPES, *served()}
     for scope in scopes:
         if scope not in known:
             raise SettingsError(f"There is no scope {scope!r}. Use {', '.join(sorted(known))}.")

@@ -167,12 +167,14 @@ def subject_of(
         raise PlanningError(
             f"There is no function of that name; there are {', '.join(FUNCTIONS)}. Choose one."
         )
-    environ = {"FARTHING_MODEL": ",".join(model)} if model else {}
+    # The same texts are sent again and again, to be computed each time.
+    environ = {"FARTHING_CACHE": "off"}
+    if model:
+        environ["FARTHING_MODEL"] = ",".join(model)
     if models is not None and not in_image:
         environ["FARTHING_MODELS"] = str(models.resolve())
-    sample = {"classify": {"inputs": SAMPLE_TEXT}, "embed": {"input": SAMPLE_TEXT}}
     if event is None:
-        return Subject(function, sample.get(function, {"inputs": SAMPLE_TEXT}), environ)
+        return Subject(function, FUNCTIONS[function].contract.asking([SAMPLE_TEXT]), environ)
     try:
         body = msgspec.json.decode(event.read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.DecodeError):
