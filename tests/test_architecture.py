@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.functions.shop import build_shop
+
 ROOT = Path(__file__).parent.parent
 LAYERS = ROOT / "layers"
 HEAVY = {"numpy", "onnxruntime", "tokenizers", "starlette", "mangum"}
@@ -22,8 +24,18 @@ EVENTS = {
     "apigateway-http-v2", "function-url", "alb", "direct",
     "fc-http", "fc-invoke", "cloudevent-binary", "cloudevent-structured",
 }  # fmt: skip
+BATCH_EVENTS = {
+    "s3", "sns-s3", "eventbridge-s3", "sqs-s3", "sqs-sns-s3", "sqs-eventbridge-s3", "sqs-fifo",
+    "stepfunctions-items", "fc-oss", "fc-eventbridge", "fc-mns",
+    "cloudevent-s3", "cloudevent-gcs", "cloudevent-job",
+}  # fmt: skip
 # Functions that no caller asks over HTTP have the events of what calls them.
-EVENTS_OF = {"breaker": {"alarm", "budget-sns"}, "settle": {"schedule"}}
+EVENTS_OF = {
+    "breaker": {"alarm", "budget-sns"},
+    "settle": {"schedule"},
+    "batch": BATCH_EVENTS,
+    "indexer": {"schedule", "s3-object-created", "fc-timer", "fc-oss", "cloudevent-binary"},
+}
 
 
 def modules_after(statement: str, **environ: str) -> set[str]:
@@ -41,7 +53,7 @@ def modules_after(statement: str, **environ: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
 
 
-@pytest.mark.parametrize("function", ["classify", "embed"])
+@pytest.mark.parametrize("function", ["classify", "embed", "search"])
 def test_importing_an_entry_loads_nothing_heavy(function: str) -> None:
     assert not HEAVY & modules_after(f"import functions.{function}.app")
 
@@ -64,6 +76,17 @@ def test_a_lambda_function_loads_its_model_in_init_and_no_server(
     )
     assert needed <= loaded
     assert not (NEVER_ON_LAMBDA | ({"tokenizers"} - needed)) & loaded
+
+
+def test_a_lambda_function_opens_its_index_in_init_and_no_writer(tmp_path: Path) -> None:
+    loaded = modules_after(
+        "import functions.search.app",
+        AWS_LAMBDA_FUNCTION_NAME="search",
+        AWS_LAMBDA_FUNCTION_MEMORY_SIZE="1024",
+        FARTHING_INDEX=str(build_shop(tmp_path / "shop")),
+    )
+    assert {"onnxruntime", "tokenizers", "tantivy", "simsimd"} <= loaded
+    assert not (NEVER_ON_LAMBDA | {"pyarrow", "xgboost", "rjieba", "tempfile"}) & loaded
 
 
 def test_help_needs_no_training_stack_and_no_model() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import random
+from pathlib import Path
 
 import msgspec
 
@@ -25,6 +27,13 @@ def varied_texts(count: int, words_max: int = 120, seed: int = 7) -> list[str]:
     choose = random.Random(seed)
     lengths = [1 + int((words_max - 1) * choose.random() ** 3) for _ in range(count)]
     return [" ".join(choose.choices(_WORDS, k=length)) for length in lengths]
+
+
+def titles() -> list[str]:
+    """A thousand product titles as their shops wrote them."""
+    sample = Path(__file__).resolve().parents[1] / "data" / "pricerunner-sample.tsv.gz"
+    with gzip.open(sample, "rt", encoding="utf-8") as rows:
+        return [row.split("\t")[1] for row in rows][1:]
 
 
 def embeddings_body(text: str) -> bytes:

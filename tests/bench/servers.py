@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import os
+import signal
 import socket
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from tests.bench.surroundings import PYTHON, ROOT
@@ -23,6 +25,7 @@ HEADERS = {"Content-Type": "application/json"}
 UVICORN = (
     *("-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--workers", "1"),
     *("--log-level", "warning", "--no-access-log", "--host", HOST),
+    *("--timeout-keep-alive", "75"),
 )
 
 
@@ -62,16 +65,29 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    arguments: Sequence[str], environ: Mapping[str, str], ready_path: str
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    ready_path: str,
+    *,
+    python: str = PYTHON,
 ) -> Iterator[Server]:
     """`python <arguments> --port N`, from its first 200 at `ready_path` until the block's end.
+
+    What it keeps, a ledger say, is gone then: a bench's calls are none of the user's.
 
     Raises `RuntimeError` with what the process wrote where it does not come up.
     """
     port = free_port()
-    command = [PYTHON, *arguments, "--port", str(port)]
-    with tempfile.TemporaryFile("w+b") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
+    command = [python, *arguments, "--port", str(port)]
+    with tempfile.TemporaryFile("w+b") as log, tempfile.TemporaryDirectory() as state:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**environ, "XDG_STATE_HOME": state},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
         try:
             _await_ready(process, port, ready_path, log)
             yield Server(port, process.pid)
@@ -82,6 +98,9 @@ def running(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            # What a server of several processes leaves behind ends with its session.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _await_ready(

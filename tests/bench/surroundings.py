@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import os
+import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,7 +19,7 @@ from farthing.inference.bundle import Manifest, find_bundles
 from farthing.settings import read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
@@ -33,6 +35,7 @@ LAMBDA = {
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
     "AWS_REGION": "us-east-1",
 }
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 FC = {
     "FC_FUNCTION_NAME": "bench",
     "FC_FUNCTION_MEMORY_SIZE": "1024",
@@ -53,10 +56,13 @@ def skip(what: str, why: str) -> None:
 
 
 def environment(platform: Mapping[str, str], **more: str) -> dict[str, str]:
-    """This process's environment as if on `platform`, for a process of its own."""
+    """This process's environment as if on `platform`, for a process of its own.
+
+    Without a cache, unless one is asked for: what is timed is computed each time.
+    """
     platforms = {*LAMBDA, *FC, *KNATIVE}
     kept = {name: value for name, value in os.environ.items() if name not in platforms}
-    return {**kept, **platform, **more}
+    return {**kept, "FARTHING_CACHE": "off", **platform, **more}
 
 
 @contextmanager
@@ -96,3 +102,14 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a gzipped, tab-separated table with a header."""
     with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def told_by(command: Sequence[str]) -> dict[str, Any]:
+    """What the command printed last, as JSON."""
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(LOCAL, **ONE_THREAD), capture_output=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{command[2]} failed: {done.stderr[-2000:].decode()}")
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told

@@ -102,6 +102,19 @@ def test_usage_is_shown_by_what_is_asked(ledger: str, by: str, names: list[str])
     assert [row["name"] for row in rows] == names
 
 
+def test_what_the_cache_answered_is_shown_where_it_answered_anything(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    store = open_store(url)
+    store.append([entry(1, cache="hit", cached_tokens=10), entry(2, cached_tokens=3), entry(3)])
+    store.close()
+    asked = ("usage", "--tenant", "acme", *NOVEMBER, "--ledger", url)
+    table = " ".join(bill(*asked).stdout.split())
+    assert "calls hits tokens cached tokens busy ms" in table
+    assert "2026-11-01 3 1 30 13 3" in table
+    (row,) = csv.DictReader(io.StringIO(bill(*asked, "--csv").stdout))
+    assert (row["cached"], row["cached_tokens"]) == ("1", "13")
+
+
 def test_days_narrow_the_period(ledger: str) -> None:
     done = bill(
         *("usage", "--tenant", "acme", "--since", "2026-11-02", "--until", "2026-11-02"),

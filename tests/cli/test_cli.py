@@ -80,7 +80,9 @@ def test_invoke_replays_every_sample_event(function: str, models_dir: Path) -> N
             "invoke", function, "--event", str(event), "--json", "--models", str(models_dir)
         )
         assert done.returncode == 0, (event.name, done.stderr)
-        assert "charge" in json.loads(done.stdout), event.name
+        # What a PingSource sends is answered by nothing, since nobody reads it.
+        is_silent = event.name == "cloudevent-ping.json"
+        assert ("charge" in json.loads(done.stdout)) is not is_silent, event.name
 
 
 def test_a_refusal_exits_1_with_its_reason_on_stderr(models_dir: Path) -> None:

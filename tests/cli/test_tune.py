@@ -161,6 +161,13 @@ class OneCoreOnly:
         }
 
 
+def test_what_is_timed_again_and_again_is_computed_each_time() -> None:
+    # Where functions keep answers by default, a second call would time the cache.
+    event = ROOT / "functions" / "classify" / "events" / "direct.json"
+    for asked in (None, event):
+        assert subject_of("classify", asked, None, []).environ["FARTHING_CACHE"] == "off"
+
+
 def test_where_no_share_can_be_held_other_sizes_are_reckoned_by_lambdas_rule() -> None:
     place = OneCoreOnly()
     subject = subject_of("classify", None, None, [])

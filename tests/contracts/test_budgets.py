@@ -366,13 +366,19 @@ def storm(
             [sys.executable, "-m", "tests.ledger.storm", *arguments, str(seed)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
         for seed in range(processes)
     ]
     while meanwhile is not None and any(one.poll() is None for one in running):
         meanwhile()
-    told = [json.loads(one.communicate(timeout=120)[0]) for one in running]
+    said = [one.communicate(timeout=120) for one in running]
+    # What one said last before it died is worth more than that its answer is no JSON.
+    died = [(one.returncode, why) for one, (_, why) in zip(running, said, strict=True) if why]
+    assert not died
+    assert [one.returncode for one in running] == [0] * processes
+    told: list[dict[str, Any]] = [json.loads(answer) for answer, _ in said]
     assert not [error for one in told for error in one["errors"]]
     return told
 

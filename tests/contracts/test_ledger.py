@@ -10,7 +10,7 @@ import pytest
 
 from farthing.billing.stores import open_store
 from farthing.errors import SettingsError
-from tests.ledger.facts import DAY_MS, HOUR_MS, NOON_MS, entry, record, root
+from tests.ledger.facts import DAY_MS, HOUR_MS, NOON_MS, entry, record, root, usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,8 +37,11 @@ def test_an_entry_comes_back_as_it_was(store: Store) -> None:
         model='ünïcode "quoted" \\ \n 模型 \x00',
         request_id="",
     )
-    store.append([plain, full])
-    assert list(store.entries(*ALWAYS)) == [plain, full]
+    cached = entry(3, usage=usage(cache="hit", cached_tokens=23))
+    partly = entry(4, usage=usage(cache="miss", cached_tokens=2**40))
+    group = [plain, full, cached, partly]
+    store.append(group)
+    assert list(store.entries(*ALWAYS)) == group
 
 
 def test_appending_again_changes_nothing(store: Store) -> None:

@@ -18,6 +18,7 @@ class Letters(NamedTuple):
     texts: list[str]
     tokens: int
     truncated: int
+    counts: list[tuple[int, bool]]
 
 
 class LetterModel:
@@ -25,6 +26,7 @@ class LetterModel:
 
     dims = len(LABELS)
     labels = LABELS
+    digest = "d" * 64
 
     def __init__(self, name: str = "letters", task: str = "classify") -> None:
         self.name = name
@@ -37,6 +39,7 @@ class LetterModel:
             cut,
             tokens=sum(map(len, cut)),
             truncated=sum(len(text) > WINDOW for text in texts),
+            counts=[(len(text[:WINDOW]), len(text) > WINDOW) for text in texts],
         )
 
     def compute(
@@ -50,6 +53,19 @@ class LetterModel:
             kinds = Counter(map(_kind, text.lower()))
             rows.append([kinds[label] / len(text) for label in LABELS])
         return np.array(rows, dtype=np.float32)
+
+    def normal(self, text: str) -> str:
+        return text
+
+    def assemble(self, kept: Sequence[bytes | None], rows: np.ndarray | None) -> np.ndarray:
+        computed = iter(() if rows is None else rows)
+        return np.array(
+            [
+                next(computed) if row is None else np.frombuffer(row, dtype=np.float32)
+                for row in kept
+            ],
+            dtype=np.float32,
+        )
 
     def describe(self) -> dict[str, object]:
         return {"task": self.task}

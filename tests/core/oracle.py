@@ -206,22 +206,30 @@ def _rounded(amount: int) -> int:
     return (amount + CENT // 2) // CENT * CENT
 
 
-def told_price(cost: int, tokens: int, plan: dict[str, int], cap_pico: int | None) -> int:
-    """UNITs that one answer says it costs; a plan's terms are in billionths of a dollar."""
+def told_price(
+    cost: int, tokens: int, cached: int, plan: dict[str, int], cap_pico: int | None
+) -> int:
+    """UNITs that one answer says it costs; a plan's terms are in billionths (of a dollar, of 1).
+
+    `cached` are those of the tokens that the cache answered.
+    """
     if plan["call_nano"] or plan["million_tokens_nano"]:
+        nano = plan["million_tokens_nano"]
         price = plan["call_nano"] * (USD // 10**9)
-        price += tokens * plan["million_tokens_nano"] * (USD // 10**15)
+        price += (tokens - cached) * nano * (USD // 10**15)
+        price += cached * nano * plan["cached_nano"] * (USD // 10**24)
     else:
         assert cost % TERM == 0
         price = cost // TERM * plan["markup_nano"]
     return price if cap_pico is None else min(price, cap_pico * (USD // 10**12))
 
 
-def credit(sold: list[tuple[int, int, bool]], plan: dict[str, Any]) -> int:
-    """UNITs that a month gives back for its sold answers: (price, tokens, capped), in order."""
+def credit(sold: list[tuple[int, int, int, bool]], plan: dict[str, Any]) -> int:
+    """UNITs that a month gives back for its sold answers, in order: (price, tokens, those of them
+    that the cache answered, capped). An answer's cached tokens come after its others.
+    """
     given, counted, free_left = 0, 0, plan["free_tokens"]
-    nano = plan["million_tokens_nano"]
-    for index, (price, tokens, capped) in enumerate(sold):
+    for index, (price, tokens, cached, capped) in enumerate(sold):
         first, counted = counted, counted + tokens
         if index < plan["free_calls"]:
             given += price
@@ -229,11 +237,13 @@ def credit(sold: list[tuple[int, int, bool]], plan: dict[str, Any]) -> int:
         if capped:
             continue
         for position in range(first, counted):
+            share_nano = 10**9 if position < counted - cached else plan["cached_nano"]
+            token = plan["million_tokens_nano"] * share_nano
             if free_left:
                 free_left -= 1
-                given += nano * (USD // 10**15)
+                given += token * (USD // 10**24)
                 continue
             discounts = [nano_of for over, nano_of in plan["volumes"] if position >= over]
             if discounts:
-                given += nano * discounts[-1] * (USD // 10**24)
+                given += token * discounts[-1] * (USD // 10**33)
     return given

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import time
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -21,9 +22,12 @@ from farthing.serving.claims import Claims
 from farthing.serving.contracts.classify import Classify
 from farthing.serving.contracts.embeddings import Embeddings
 from farthing.serving.envelope import Envelope, deadline_after
-from farthing.serving.pipeline import Outcome, Pipeline
+from farthing.serving.pipeline import Pipeline
 from farthing.settings import read_settings
 from tests.core.answerer import LABELS, LetterModel
+
+if TYPE_CHECKING:
+    from farthing.serving.outcome import Outcome
 
 CLASSIFY, EMBED = Classify(), Embeddings()
 
@@ -199,7 +203,7 @@ def test_time_that_runs_out_between_texts_is_refused_before_the_platform_kills()
 
 def test_the_first_invocation_carries_the_start_and_only_the_first() -> None:
     bench = Bench()
-    bench.pipeline.started(init_ns=700_000_000)
+    bench.pipeline.instance.started(init_ns=700_000_000)
     first, second = (bench.classify({"inputs": "banana"}) for _ in range(2))
     assert first.body["usage"]["cold"] is True
     assert first.body["usage"]["billed_ms"] >= 700
@@ -209,7 +213,7 @@ def test_the_first_invocation_carries_the_start_and_only_the_first() -> None:
 
 def test_a_copy_of_a_snapshot_says_once_that_it_was_restored() -> None:
     bench = Bench()
-    bench.pipeline.snapshot()
+    bench.pipeline.instance.snapshot()
     first, second = (bench.classify({"inputs": "banana"}) for _ in range(2))
     assert (first.usage.restored, first.usage.cold, first.usage.init_ns) == (True, True, 0)
     assert (second.usage.restored, second.usage.cold) == (False, False)
@@ -217,7 +221,7 @@ def test_a_copy_of_a_snapshot_says_once_that_it_was_restored() -> None:
 
 def test_a_refused_first_invocation_books_the_start_to_the_house() -> None:
     bench = Bench()
-    bench.pipeline.started(init_ns=700_000_000)
+    bench.pipeline.instance.started(init_ns=700_000_000)
     refused = bench.classify(b"")
     assert refused.booked_to == HOUSE
     assert refused.cost.billed_ms >= 700

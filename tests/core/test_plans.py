@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from farthing.billing.caps import capped
 from farthing.billing.meter import Charge, line_of
 from farthing.billing.plans import (
     AT_COST,
     Plan,
     Volume,
-    capped,
     current_plan,
     plan_id,
     read_plans,

@@ -88,6 +88,7 @@ usages = st.builds(
     cold=st.booleans(),
     restored=st.booleans(),
     cache=st.sampled_from(["hit", "miss", "off"]),
+    cached_tokens=st.one_of(st.just(0), small),
 )
 tariffs = st.builds(
     Tariff,
@@ -134,6 +135,24 @@ def test_every_entry_comes_back_as_it_was_in_any_order(
         assert [msgspec.structs.replace(copy, writer="") for copy in copies] == [
             Entry(writer="", number=position + 1, **one)
         ] * 3
+
+
+def test_work_that_two_processes_did_twice_has_one_name_among_the_entries_of_others() -> None:
+    log, plain = recorded(3)
+    first, second = LineRecorder(log.write), LineRecorder(log.write)
+    first.record(**fields(7, tenant="other"))
+    first.record(key=("batch-7", 3), **fields(9))
+    second.record(key=("batch-7", 3), **fields(9))
+    second.record(key=("batch-7", 1), **fields(8, tenant="other"))
+    unread = Unread()
+    found = list(read_lines(reversed(log.lines), unread))
+    assert unread == Unread()
+    named = [entry for entry in found if entry.writer == "batch-7"]
+    assert sorted(entry.number for entry in named) == [1, 3, 3]
+    assert [entry for entry in named if entry.number == 3] == [
+        Entry(writer="batch-7", number=3, **fields(9))
+    ] * 2
+    assert len(found) == len(plain) + 4
 
 
 def test_a_warm_answer_takes_about_a_hundred_bytes() -> None:

@@ -103,6 +103,18 @@ def test_entries_reach_the_ledger_within_a_moment_and_leave_no_file(
     assert first == Entry(writer=first.writer, number=1, **fields(0))
 
 
+def test_what_was_done_twice_under_one_name_is_kept_once(
+    recorder: SpoolRecorder, ledger: Ledger
+) -> None:
+    recorder.record(key=("batch-7", 3), **fields(1))
+    recorder.record(**fields(2))
+    recorder.record(key=("batch-7", 3), **fields(1))
+    recorder.close()
+    kept = [entry.key for entry in ledger.entries(0, EVER_MS)]
+    assert len(kept) == 2
+    assert ("batch-7", 3) in kept
+
+
 def test_full_groups_go_at_once_and_closing_sends_the_rest(
     recorder: SpoolRecorder, ledger: Ledger, folder: Path
 ) -> None:
@@ -278,7 +290,9 @@ def test_a_fork_is_another_writer_and_sends_only_its_own(folder: Path) -> None:
         "recorder.record(**fields(1))\n"
         "recorder.record(**fields(2))\n"
         "recorder.close()\n"
-        "print(len(ledger.keys), sorted(number for _, number in ledger.keys), flush=True)\n"
+        # By one write, so that the two processes' lines stay whole.
+        "told = f'{len(ledger.keys)} {sorted(number for _, number in ledger.keys)}\\n'\n"
+        "os.write(1, told.encode())\n"
         "child and os.waitpid(child, 0)\n"
     )
     assert done.returncode == 0, done.stderr

@@ -85,7 +85,7 @@ def test_provisioned_concurrency_is_told_by_the_runtime() -> None:
 def test_threads_come_from_the_vcpu_share(
     environ: dict[str, str], calls: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    monkeypatch.setattr("farthing.settings.usable_cores", lambda: 16)
     settings = read_settings(environ)
     assert (settings.calls_at_once, settings.threads_per_call) == (calls, threads)
 

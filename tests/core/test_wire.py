@@ -112,3 +112,58 @@ def test_nobody_there_is_an_os_error() -> None:
         port = listener.getsockname()[1]
     with pytest.raises(ConnectionRefusedError):
         connect(f"127.0.0.1:{port}")
+
+
+def test_a_body_in_chunks_is_read_to_its_end() -> None:
+    answer = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"4\r\nabcd\r\n3;note=x\r\nefg\r\n0\r\nTrailer: x\r\n\r\n"
+    )
+    with saying(answer) as host:
+        connection = connect(host)
+        head = connection.ask("GET", "/file?part=1", {"host": host})
+        assert (head.status, head.keeps_alive) == (200, True)
+        assert b"".join(connection.pieces(head)) == b"abcdefg"
+        connection.close()
+
+
+@pytest.mark.parametrize("length", [b"-1", b"x", b"", b"0x4", b"4\r\nab"])
+def test_chunks_that_are_none_are_an_os_error(length: bytes) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + length + b"\r\n"
+    with saying(answer) as host:
+        connection = connect(host)
+        head = connection.ask("GET", "/", {"host": host})
+        with pytest.raises(OSError):
+            list(connection.pieces(head))
+        connection.close()
+
+
+def test_an_answer_without_a_body_is_not_waited_for() -> None:
+    with saying(b"HTTP/1.1 204 No Content\r\n\r\n") as host:
+        connection = connect(host)
+        head = connection.ask("DELETE", "/file", {"host": host})
+        assert list(connection.pieces(head)) == []
+        connection.close()
+
+
+def test_a_refusal_that_comes_before_the_body_is_read_is_the_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(1000)
+                client.sendall(b"HTTP/1.1 412 No\r\nContent-Length: 2\r\n\r\nno")
+                client.shutdown(socket.SHUT_WR)
+                client.recv(1000)
+                # Closing with unread bytes resets the connection, as a server that refuses does.
+
+        thread = threading.Thread(target=refuse, daemon=True)
+        thread.start()
+        host = f"127.0.0.1:{listener.getsockname()[1]}"
+        connection = connect(host)
+        body = (b"x" * 1_000_000 for _ in range(50))
+        head = connection.ask("PUT", "/", {"host": host, "content-length": "50000000"}, body)
+        assert (head.status, head.keeps_alive) == (412, False)
+        connection.close()
+        thread.join(5)

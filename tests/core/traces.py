@@ -131,7 +131,9 @@ class Trace:
             name = rng.choice(self.names)
         self.names.append(name)
         tenant = TENANTS[int(name[1][1:]) % len(TENANTS)]
-        usage = _usage(one, rng.randint(0, 700), share.leave(), init_ns, restored)
+        tokens = rng.randint(0, 700)
+        cached = rng.choice((0, tokens, rng.randint(0, tokens)))
+        usage = _usage(one, tokens, share.leave(), init_ns, restored, cached)
         keep("refusal" if rng.random() < 0.2 else "answer", tenant, usage, name)
 
     def check(self) -> None:
@@ -171,7 +173,7 @@ class Trace:
 
     def _check_invoices(self, valuer: Valuer) -> None:
         statements = statements_of(self.entries, valuer, MONTH)
-        sold: dict[str, list[tuple[int, int, bool]]] = {tenant: [] for tenant in TENANTS}
+        sold: dict[str, list[tuple[int, int, int, bool]]] = {tenant: [] for tenant in TENANTS}
         seen = set()
         told = Fraction(0)
         for entry, one in self.told:
@@ -194,10 +196,10 @@ class Trace:
                 ],
             }
             cap = entry.price_max_pico
-            tokens = usage.prompt_tokens
-            price = oracle.told_price(oracle.measured([alone]), tokens, terms, cap)
-            sold[entry.tenant].append((price, tokens, cap is not None))
-        owed = {tenant: sum(price for price, _, _ in ones) for tenant, ones in sold.items()}
+            tokens, cached = usage.prompt_tokens, usage.cached_tokens
+            price = oracle.told_price(oracle.measured([alone]), tokens, cached, terms, cap)
+            sold[entry.tenant].append((price, tokens, cached, cap is not None))
+        owed = {tenant: sum(one[0] for one in ones) for tenant, ones in sold.items()}
         assert told * oracle.USD == sum(owed.values())
         for tenant, ones in sold.items():
             owed[tenant] -= oracle.credit(ones, self.terms[tenant])
@@ -248,7 +250,12 @@ def _tariff(one: dict[str, Any]) -> Tariff:
 
 
 def _usage(
-    one: dict[str, Any], tokens: int, busy_ns: int, init_ns: int = 0, restored: bool = False
+    one: dict[str, Any],
+    tokens: int,
+    busy_ns: int,
+    init_ns: int = 0,
+    restored: bool = False,
+    cached_tokens: int = 0,
 ) -> Usage:
     return Usage(
         prompt_tokens=tokens,
@@ -260,6 +267,7 @@ def _usage(
         disk_mb=one["disk_mb"],
         cold=init_ns > 0,
         restored=restored,
+        cached_tokens=cached_tokens,
     )
 
 
@@ -269,6 +277,7 @@ def _terms(rng: random.Random) -> dict[str, Any]:
         "markup_nano": NANO,
         "call_nano": 0,
         "million_tokens_nano": 0,
+        "cached_nano": NANO // 10,
         "free_calls": rng.choice((0, 0, 1, 3)),
         "free_tokens": 0,
         "volumes": [],
@@ -279,6 +288,7 @@ def _terms(rng: random.Random) -> dict[str, Any]:
     if shape == 2:
         terms["call_nano"] = rng.choice((0, rng.randint(0, NANO)))
         terms["million_tokens_nano"] = rng.randint(1, 100 * NANO)
+        terms["cached_nano"] = rng.choice((0, NANO // 10, NANO, rng.randint(0, NANO)))
         terms["free_tokens"] = rng.choice((0, rng.randint(0, 1500)))
         bounds = sorted(rng.sample(range(3000), rng.randint(0, 3)))
         terms["volumes"] = [(over, rng.randint(0, NANO)) for over in bounds]
@@ -297,6 +307,7 @@ def _plan(tenant: str, terms: dict[str, Any]) -> Plan:
         markup=ratio(terms["markup_nano"], NANO),
         usd_per_call=ratio(terms["call_nano"], NANO),
         usd_per_million_tokens=ratio(terms["million_tokens_nano"], NANO),
+        cached=ratio(terms["cached_nano"], NANO),
         free_calls=terms["free_calls"],
         free_tokens=terms["free_tokens"],
         volumes=tuple(Volume(over, ratio(nano, NANO)) for over, nano in terms["volumes"]),

@@ -12,11 +12,11 @@ COPIED = (
     "pyproject.toml", "requirements.lock", "template.yaml", "samconfig.toml", ".dockerignore",
     "functions", "infra", "knative", "layers",
 )  # fmt: skip
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "models", ".aws-sam")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "models", "indexes", ".aws-sam")
 
 
 def copy_checkout(folder: Path) -> Path:
-    """The files that the checks read, in a folder of their own; the bundles are linked."""
+    """The files that the checks read, in a folder of their own; bundles and indexes are linked."""
     folder.mkdir()
     for name in COPIED:
         source = ROOT / name
@@ -24,7 +24,8 @@ def copy_checkout(folder: Path) -> Path:
             shutil.copytree(source, folder / name, ignore=LEFT_OUT)
         elif source.exists():
             shutil.copy(source, folder / name)
-    (folder / "layers" / "models").symlink_to(ROOT / "layers" / "models")
+    for linked in ("models", "indexes"):
+        (folder / "layers" / linked).symlink_to(ROOT / "layers" / linked)
     return folder
 
 

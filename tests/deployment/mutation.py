@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -17,7 +18,9 @@ import yaml
 from farthing.deployment.documents import parse_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    Edit = Callable[[Any, Any], object]
 
 Path = tuple[str | int, ...]
 UNITS = {"Mi": "Gi", "Gi": "Mi", "m": "", "s": "h", "h": "s", "%": ""}
@@ -27,13 +30,20 @@ NAME = re.compile(r"^[A-Za-z][\w./:${}@-]*$")
 
 
 class Mutant(NamedTuple):
-    """`kind` is what was done, `at` the dotted path, `text` the whole file afterwards."""
+    """`kind` is what was done, `at` the dotted path; `make` gives the whole file afterwards.
+
+    There are thousands of mutants, and few are asked for their text.
+    """
 
     file: str
     kind: str
     at: str
     was: str
-    text: str
+    make: Callable[[], str]
+
+    @property
+    def text(self) -> str:
+        return self.make()
 
     def __str__(self) -> str:
         return f"{self.file}: {self.kind} {self.at} (was {self.was})"
@@ -45,8 +55,8 @@ def yaml_mutants(file: str, text: str) -> Iterator[Mutant]:
     for path, value in _walk(documents):
         at = ".".join(map(str, path))
         was = repr(value) if not isinstance(value, dict | list) else type(value).__name__
-        for kind, changed in _changes(documents, path, value):
-            yield Mutant(file, kind, at, was[:60], yaml.safe_dump_all(changed, sort_keys=False))
+        for kind, edit in _edits(path, value):
+            yield Mutant(file, kind, at, was[:60], partial(_edited, documents, path, edit))
 
 
 def line_mutants(file: str, text: str, within: str = "") -> Iterator[Mutant]:
@@ -66,7 +76,8 @@ def line_mutants(file: str, text: str, within: str = "") -> Iterator[Mutant]:
             changes.append(("name", line[: match.end()] + "x" + line[match.end() :]))
         for kind, changed in changes:
             rest = lines[:number] + ([] if changed is None else [changed]) + lines[number + 1 :]
-            yield Mutant(file, kind, at, (changed or "")[:60], "\n".join(rest) + "\n")
+            text = "\n".join(rest) + "\n"
+            yield Mutant(file, kind, at, (changed or "")[:60], partial(str, text))
 
 
 def _walk(node: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -82,15 +93,15 @@ def _walk(node: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield from _walk(value, (*path, key))
 
 
-def _changes(documents: list[Any], path: Path, value: Any) -> Iterator[tuple[str, list[Any]]]:
+def _edits(path: Path, value: Any) -> Iterator[tuple[str, Edit]]:
     if isinstance(path[-1], str):
-        yield "drop key", _edited(documents, path, lambda parent, key: parent.pop(key))
+        yield "drop key", lambda parent, key: parent.pop(key)
         if not path[-1].startswith(("Fn::", "Ref")):
-            yield "misspell key", _edited(documents, path, _misspell)
+            yield "misspell key", _misspell
     elif len(path) > 1:
-        yield "drop item", _edited(documents, path, lambda parent, key: parent.pop(key))
+        yield "drop item", lambda parent, key: parent.pop(key)
     for kind, changed in _other_values(value):
-        yield kind, _edited(documents, path, lambda parent, key, to=changed: _set(parent, key, to))
+        yield kind, partial(_set, value=changed)
 
 
 def _other_values(value: Any) -> Iterator[tuple[str, Any]]:
@@ -113,13 +124,14 @@ def _other_values(value: Any) -> Iterator[tuple[str, Any]]:
         yield "name", value + "x"
 
 
-def _edited(documents: list[Any], path: Path, edit: Any) -> list[Any]:
+def _edited(documents: list[Any], path: Path, edit: Edit) -> str:
+    """The documents as YAML, after an edit of the last key of `path` in its parent."""
     changed = copy.deepcopy(documents)
     parent: Any = changed
     for key in path[:-1]:
         parent = parent[key]
     edit(parent, path[-1])
-    return changed
+    return yaml.safe_dump_all(changed, sort_keys=False)
 
 
 def _misspell(parent: dict[str, Any], key: str) -> None:

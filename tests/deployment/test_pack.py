@@ -130,6 +130,28 @@ def test_a_layer_that_is_asked_for_joins_the_functions_own() -> None:
         assemble.chosen_layers(ROOT, described, "legder")
 
 
+def test_code_of_a_layer_is_copied_whole_and_a_functions_samples_stay_behind(
+    tmp_path: Path,
+) -> None:
+    assemble.copy_code(ROOT, "batch", ["core", "batch"], tmp_path)
+    assert (tmp_path / "farthing" / "batch" / "events" / "function.py").is_file()
+    assert (tmp_path / "functions" / "batch" / "app.py").is_file()
+    assert not (tmp_path / "functions" / "batch" / "events").exists()
+
+
+def test_an_index_that_is_not_there_is_named_and_one_that_is_is_copied(tmp_path: Path) -> None:
+    with pytest.raises(assemble.AssemblyError, match="The index shop is not in layers/indexes"):
+        assemble.copy_indexes(tmp_path, ["shop"], tmp_path / "out")
+    folder = tmp_path / "layers" / "indexes" / "shop"
+    (folder / "segments" / "a").mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    (folder / "segments" / "a" / "segment.json").write_text("{}")
+    assemble.copy_indexes(tmp_path, ["shop"], tmp_path / "out")
+    assert (tmp_path / "out" / "shop" / "segments" / "a" / "segment.json").is_file()
+    assemble.copy_indexes(tmp_path, [], tmp_path / "none")
+    assert list((tmp_path / "none").iterdir()) == []
+
+
 def test_an_image_with_a_ledger_has_the_tag_that_the_checks_ask_for() -> None:
     project = Project.read(ROOT)
     request = Request("classify", "http-image", also=("ledger",))
@@ -196,6 +218,35 @@ def test_the_zips_hold_layers_models_and_function_within_lambdas_limit(zips: lis
     assert all("cpython-312-x86_64" in name for name in native)
 
 
+@pytest.fixture(scope="module")
+def search_zips(tmp_path_factory: pytest.TempPathFactory) -> list[Zip]:
+    folder = tmp_path_factory.mktemp("search")
+    try:
+        return build_zips(Project.read(ROOT), "search", "amd64", folder)
+    except PackError as error:
+        if "pip could not install" in str(error):
+            pytest.skip(f"SEARCH'S ZIPS ARE NOT TESTED: wheels cannot be had: {error}")
+        raise
+
+
+def test_searchs_zips_fit_lambda_with_their_index_and_five_layers(search_zips: list[Zip]) -> None:
+    assert [it.holds for it in search_zips] == [
+        "layer core",
+        "layer inference",
+        "layer search",
+        "models: all-minilm-l6-v2",
+        "indexes: shop-sample",
+        "function",
+    ]
+    assert sum(it.unzipped for it in search_zips) <= 250 * 1024**2
+    held = {it.holds: zipfile.ZipFile(it.file).namelist() for it in search_zips}
+    manifest = "python/farthing/indexes/shop-sample/manifest.json"
+    assert manifest in held["indexes: shop-sample"]
+    packages = {name.split("/")[1] for name in held["layer search"]}
+    assert {"tantivy", "farthing"} <= packages
+    assert not {"numpy", "onnxruntime", "pyarrow", "xgboost", "msgspec"} & packages
+
+
 def test_the_same_tree_makes_the_same_zips(zips: list[Zip], tmp_path: Path) -> None:
     again = build_zips(Project.read(ROOT), "classify", "amd64", tmp_path)
     assert [it.file.read_bytes() for it in again] == [it.file.read_bytes() for it in zips]
@@ -204,22 +255,38 @@ def test_the_same_tree_makes_the_same_zips(zips: list[Zip], tmp_path: Path) -> N
 def test_what_is_unzipped_answers_on_lambdas_python(
     zips: list[Zip], tmp_path: Path, sample_event: Callable[[str, str], Any]
 ) -> None:
+    body = answer_of_zips("classify", zips, tmp_path, sample_event)
+    assert float(body["charge"]["total"]) > 0
+
+
+def test_a_search_of_what_is_unzipped_finds_products_on_lambdas_python(
+    search_zips: list[Zip], tmp_path: Path, sample_event: Callable[[str, str], Any]
+) -> None:
+    body = answer_of_zips("search", search_zips, tmp_path, sample_event)
+    assert body["results"]
+    assert float(body["charge"]["total"]) > 0
+
+
+def answer_of_zips(
+    function: str, zips: list[Zip], folder: Path, sample_event: Callable[[str, str], Any]
+) -> Any:
+    """The body that the unpacked function answers an HTTP API's event with."""
     python = _runtime_python()
     for it in zips:
-        folder = tmp_path / ("task" if it.holds == "function" else "opt")
-        zipfile.ZipFile(it.file).extractall(folder)
-    event = json.dumps(sample_event("classify", "apigateway-http-v2"))
-    code = "import json, sys; from functions.classify.app import handler; "
+        part = folder / ("task" if it.holds == "function" else "opt")
+        zipfile.ZipFile(it.file).extractall(part)
+    event = json.dumps(sample_event(function, "apigateway-http-v2"))
+    code = f"import json, sys; from functions.{function}.app import handler; "
     code += "print(json.dumps(handler(json.loads(sys.argv[1]), None)))"
     environ = {
-        "PYTHONPATH": f"{tmp_path}/task:{tmp_path}/opt/python",
-        "AWS_LAMBDA_FUNCTION_NAME": "farthing-classify",
+        "PYTHONPATH": f"{folder}/task:{folder}/opt/python",
+        "AWS_LAMBDA_FUNCTION_NAME": f"farthing-{function}",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
         "AWS_REGION": "us-east-1",
     }
     done = subprocess.run(
         [python, "-s", "-c", code, event],
-        cwd=tmp_path,
+        cwd=folder,
         env=clean_environment(environ),
         capture_output=True,
         text=True,
@@ -227,8 +294,7 @@ def test_what_is_unzipped_answers_on_lambdas_python(
     )
     assert done.returncode == 0, done.stderr
     # Before it are the lines of the recorder, which settle reads from the log.
-    body = json.loads(json.loads(done.stdout.splitlines()[-1])["body"])
-    assert float(body["charge"]["total"]) > 0
+    return json.loads(json.loads(done.stdout.splitlines()[-1])["body"])
 
 
 def _runtime_python() -> str:

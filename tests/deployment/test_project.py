@@ -16,6 +16,12 @@ def test_the_shipped_project_is_read() -> None:
     project = Project.read(ROOT)
     assert {"classify", "embed"} <= project.on("knative").keys()
     assert project.function("classify").models == ("product-classifier",)
+    assert project.function("search").indexes == ("shop-sample",)
+    assert [project.function(it).serves for it in ("search", "indexer", "settle")] == [
+        True,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(

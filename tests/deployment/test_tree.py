@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farthing.deployment import tree
+from farthing.deployment.pack.assemble import copy_models
 from farthing.deployment.project import Project
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def test_the_shipped_tree_is_clean(checkout: Path) -> None:
             "pyproject.toml",
             "vcpu_milli = 250\nconcurrency = 1",
             "vcpu_milli = 250\nconcurrency = 10",
-            "a function without a model serves nobody",
+            "a function that answers nobody works alone",
         ),
         (
             "pyproject.toml",
@@ -58,7 +59,13 @@ def test_the_shipped_tree_is_clean(checkout: Path) -> None:
             "pyproject.toml",
             '["product-classifier"]',
             '["all-minilm-l6-v2"]',
-            "classify answers classify, but the bundle all-minilm-l6-v2 does embed",
+            "classify needs a bundle that does classify, but all-minilm-l6-v2 does embed",
+        ),
+        (
+            "pyproject.toml",
+            '["product-classifier"]',
+            '["retail-banking-cascade", "retail-banking-words"]',
+            "retail-banking-cascade has the stage retail-banking-intents, which classify does not",
         ),
         (
             "pyproject.toml",
@@ -79,6 +86,30 @@ def test_the_shipped_tree_is_clean(checkout: Path) -> None:
             "The extra inference in pyproject.toml does not bring onnxruntime",
         ),
         (
+            "pyproject.toml",
+            'indexes = ["shop-sample"]',
+            "indexes = []",
+            "search has no index to answer from",
+        ),
+        (
+            "pyproject.toml",
+            '"shop-sample"',
+            '"shop-smaple"',
+            "The index shop-smaple cannot be read",
+        ),
+        (
+            "pyproject.toml",
+            'models = ["all-minilm-l6-v2"]\nindexes',
+            'models = ["product-classifier"]\nindexes',
+            "holds vectors of another embedder, all-minilm-l6-v2, than product-classifier",
+        ),
+        (
+            "pyproject.toml",
+            'models = ["all-minilm-l6-v2"]\nanswers',
+            'models = ["product-classifier"]\nanswers',
+            "indexer needs a bundle that does embed",
+        ),
+        (
             "layers/core/python/farthing/money.py",
             "from __future__ import annotations\n",
             "from __future__ import annotations\nimport numpy\n",
@@ -97,3 +128,15 @@ def test_a_planted_mistake_is_named(
 ) -> None:
     change(checkout, file, was, becomes)
     assert any(says in finding for finding in findings(checkout)), findings(checkout)
+
+
+def test_a_cascade_ships_with_its_stages_and_is_copied_with_them(
+    checkout: Path, tmp_path: Path
+) -> None:
+    names = ["retail-banking-cascade", "retail-banking-words", "retail-banking-intents"]
+    listed = ", ".join(f'"{name}"' for name in names)
+    change(checkout, "pyproject.toml", '["product-classifier"]', f"[{listed}]")
+    assert not any("retail-banking" in finding for finding in findings(checkout))
+    copy_models(checkout, names, tmp_path / "image")
+    assert sorted(file.name for file in (tmp_path / "image").iterdir()) == sorted(names)
+    assert (tmp_path / "image" / names[0] / "cascade.json").is_file()

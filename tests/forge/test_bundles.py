@@ -27,8 +27,10 @@ LARGEST_BYTES = {
     "all-minilm-l6-v2": 24_000_000,
     "product-classifier": 3_000_000,
     "retail-banking-intents": 12_000_000,
+    "retail-banking-words": 2_000_000,
 }
-LINEAR = {"product-classifier"}
+LINEAR = {"product-classifier", "retail-banking-words"}
+CASCADES = {"retail-banking-cascade": ["retail-banking-words", "retail-banking-intents"]}
 TRANSFORMERS = sorted(LARGEST_BYTES.keys() - LINEAR)
 
 
@@ -45,6 +47,34 @@ def classifier() -> TextModel:
 
 def test_every_bundle_has_a_bound() -> None:
     assert {path.parent.name for path in MODELS.glob("*/manifest.json")} == set(LARGEST_BYTES)
+    assert {path.name for path in MODELS.iterdir()} == LARGEST_BYTES.keys() | CASCADES.keys()
+
+
+@pytest.mark.parametrize("name", CASCADES)
+def test_a_cascade_names_its_stages_by_their_digests_and_has_the_receipt_of_its_proof(
+    name: str,
+) -> None:
+    raw = (MODELS / name / "cascade.json").read_bytes()
+    cascade, digest = json.loads(raw), hashlib.sha256(raw).hexdigest()
+    receipt = json.loads((RECEIPTS / name / "receipt.json").read_bytes())
+    card = (MODELS / name / "README.md").read_text(encoding="utf-8")
+    stages = [(stage["bundle"], stage["digest"]) for stage in cascade["stages"]]
+    assert stages == [(stage, Bundle.open(MODELS / stage).digest) for stage in CASCADES[name]]
+    assert receipt["digest"] == digest
+    assert receipt["manifest"] == cascade
+    assert digest in card
+    assert all(stage_digest in card for _, stage_digest in stages)
+
+
+@pytest.mark.parametrize("name", CASCADES)
+def test_a_cascade_loses_little_and_its_cheapest_stage_answers_most(name: str) -> None:
+    cascade = json.loads((MODELS / name / "cascade.json").read_bytes())
+    first = CASCADES[name][0]
+    for told in (cascade["accuracy"], cascade["calibration"]):
+        assert told["value"] >= told["last_stage"] - 0.002
+        assert told["shares"][first] >= 0.6
+        assert sum(told["shares"].values()) == pytest.approx(1)
+    assert cascade["accuracy"]["rows_digest"] != cascade["calibration"]["rows_digest"]
 
 
 @pytest.mark.parametrize("name", LARGEST_BYTES)

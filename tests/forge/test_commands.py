@@ -27,9 +27,9 @@ from farthing.cli.forge.flags import (
     TeacherMethod,
 )
 from farthing.cli.forge.recipes import PLACES, recipe_of
-from farthing.forge.data.formats.chunk import DataInvalid
 from farthing.forge.recipe import DataFiles, Recipe, RecipeInvalid, find, read
 from farthing.inference.bundle import read_manifest
+from farthing.tables.chunk import DataInvalid
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).parent / "data"

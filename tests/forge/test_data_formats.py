@@ -13,9 +13,9 @@ csv = pytest.importorskip("pyarrow.csv")
 parquet = pytest.importorskip("pyarrow.parquet")
 
 from farthing.forge.data.files import read_labelled, read_texts  # noqa: E402
-from farthing.forge.data.formats import delimited, json_lines  # noqa: E402
-from farthing.forge.data.formats.chunk import DataInvalid  # noqa: E402
 from farthing.forge.data.paths import DataMissing, locate  # noqa: E402
+from farthing.tables import delimited, json_lines  # noqa: E402
+from farthing.tables.chunk import DataInvalid  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,6 +109,7 @@ def test_numbers_and_truth_values_are_labels(tmp_path: Path) -> None:
 
 def test_chunks_join_to_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 4096)
+    monkeypatch.setattr(delimited, "ROW_BYTES_MAX", 4096)
     monkeypatch.setattr(json_lines, "CHUNK_LINES", 7)
     texts = tuple(f"text number {number}" for number in range(2000))
     tsv, lines = tmp_path / "rows.tsv", tmp_path / "rows.jsonl"
@@ -163,6 +164,7 @@ def test_a_row_longer_than_a_block_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 4096)
+    monkeypatch.setattr(delimited, "ROW_BYTES_MAX", 4096)
     monkeypatch.setattr(json_lines, "LINE_BYTES_MAX", 4096)
     table, lines = tmp_path / "a.csv", tmp_path / "a.jsonl"
     table.write_text("text,label\na,b\n" + "x" * 9000 + ",c\nd,e\n", encoding="utf-8")
@@ -175,8 +177,8 @@ def test_a_row_longer_than_a_block_is_refused(
 
 def test_parquet_refuses_what_is_no_text(tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
-    parquet.write_table(pa.table({"text": ["a"], "label": [0.5]}), file)
-    with pytest.raises(DataInvalid, match=r"type double in its column 'label'.*Convert"):
+    parquet.write_table(pa.table({"text": ["a"], "label": [[0.5]]}), file)
+    with pytest.raises(DataInvalid, match=r"type list.* in its column 'label'.*Convert"):
         read_labelled(file, "text", "label")
     broken = pa.array([b"a", b"\xff"], pa.binary()).view(pa.string())
     parquet.write_table(pa.table({"text": broken, "label": ["x", "y"]}), file)

@@ -16,8 +16,8 @@ pytest.importorskip("pyarrow")
 pytest.importorskip("onnx")
 
 from farthing.forge.data import checks, splits, survey
-from farthing.forge.data.formats.chunk import DataInvalid
 from farthing.forge.recipe import DataFiles
+from farthing.tables.chunk import DataInvalid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -213,7 +213,7 @@ def test_memory_is_bounded_by_the_rows_kept_and_not_by_the_file(tmp_path: Path) 
     script = textwrap.dedent("""
         import resource, sys
         from farthing.forge.data import splits
-        from farthing.forge.data.formats import delimited
+        from farthing.tables import delimited
         from farthing.forge.recipe import DataFiles
 
         delimited.BLOCK_BYTES = 1 << 16

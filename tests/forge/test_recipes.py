@@ -24,7 +24,12 @@ def changed(name: str, old: str, new: str, folder: Path) -> Recipe:
 
 
 def test_shipped_recipes_are_named_as_their_files() -> None:
-    assert shipped() == ["all-minilm-l6-v2", "product-classifier", "retail-banking-intents"]
+    assert shipped() == [
+        "all-minilm-l6-v2",
+        "product-classifier",
+        "retail-banking-intents",
+        "retail-banking-words",
+    ]
     for name in shipped():
         recipe = find(name)
         assert recipe.name == name

@@ -19,6 +19,9 @@ with atheris.instrument_imports(include=["farthing", "mangum", "cloudevents"]):
     from farthing.serving.cloudevents import read_event
     from farthing.serving.contracts.classify import ClassifyRequest
     from farthing.serving.contracts.embeddings import EmbeddingsRequest
+    from farthing.serving.contracts.index import IndexRequest
+    from farthing.serving.contracts.rerank import RerankRequest, TeiRerankRequest
+    from farthing.serving.contracts.search import SearchRequest
     from farthing.serving.limits import read_request
     from functions.embed.app import app
     from tests.functions.server import ROOT
@@ -60,7 +63,7 @@ def handle(data: bytes) -> None:
 
 def read_body(data: bytes) -> None:
     """A body is a request or a refusal."""
-    for request_type in (ClassifyRequest, EmbeddingsRequest):
+    for request_type in REQUEST_TYPES:
         try:
             assert isinstance(read_request(data, request_type), request_type)
         except Refusal as refusal:
@@ -128,6 +131,14 @@ def _edit(node: Any, provider: atheris.FuzzedDataProvider) -> None:
         return
 
 
+REQUEST_TYPES = (
+    ClassifyRequest,
+    EmbeddingsRequest,
+    SearchRequest,
+    RerankRequest,
+    TeiRerankRequest,
+    IndexRequest,
+)
 SAMPLES = [
     (ROOT / "functions" / "embed" / "events" / f"{name}.json").read_text(encoding="utf-8")
     for name in EVENTS

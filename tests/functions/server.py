@@ -55,7 +55,8 @@ def uvicorn(function: str) -> list[str]:
     """
     python = shlex.quote(sys.executable)
     app = f"functions.{function}.app:app"
-    return ["sh", "-c", f'exec {python} -m uvicorn {app} --host {LOOPBACK} --port "$PORT"']
+    listening = f'--host {LOOPBACK} --port "$PORT" --http farthing.serving.connections:Connection'
+    return ["sh", "-c", f"exec {python} -m uvicorn {app} {listening}"]
 
 
 def run_to_end(

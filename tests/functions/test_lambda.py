@@ -200,7 +200,9 @@ def test_a_deadline_too_near_is_refused_before_the_platform_kills(
     with Emulator("embed", timeout, tmp_path / "emulator.log") as emulator:
         if not is_first:
             assert "data" in emulator.invoke({"input": "bosch fridge freezer"})
-        refused = emulator.invoke({"input": [LONG_TEXT] * 1200, "encoding_format": "base64"})
+        # Each a text of its own: equal ones would be computed once.
+        texts = [f"{number} {LONG_TEXT}" for number in range(1200)]
+        refused = emulator.invoke({"input": texts, "encoding_format": "base64"})
         assert isinstance(refused, dict), f"the platform ended the call: {refused}"
         assert refused["type"] == "urn:farthing:problem:deadline-too-near"
         assert refused["status"] == 503

@@ -13,7 +13,7 @@ import threading
 import uuid
 from typing import TYPE_CHECKING
 
-from farthing.billing.stores import open_store
+from farthing.billing.stores import aws, open_store
 from farthing.billing.tenants import Lease
 from tests.ledger.facts import NOON_MS
 
@@ -66,6 +66,8 @@ class Caller:
 
 def main() -> None:
     url, tenant, threads, mode, seed = sys.argv[1:]
+    # What stands for DynamoDB here is one process of Python: it queues hundreds for seconds.
+    aws.CONNECT_S_MAX = aws.READ_S_MAX = 30.0  # type: ignore[misc]
     store = open_store(url)
     caller, start = Caller(store, tenant), threading.Barrier(int(threads))
     errors: list[str] = []

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from farthing.billing.ledger import Entry
 from farthing.ledger.covers import Numbers, ranges_of
 from farthing.ledger.merkle import leaf_hash, root_of
 from farthing.ledger.sealing import GRACE_MS, LATE_MS, seal
@@ -81,6 +82,18 @@ def test_a_late_entry_joins_the_next_tree_and_no_other() -> None:
         (("a" * 16, 1, 1), ("a" * 16, 3, 3)), (("a" * 16, 2, 2),),
     ]  # fmt: skip
     assert second[0].hour == "2026-11-22T06"
+
+
+def test_a_run_that_was_cut_short_is_finished_by_the_next_one() -> None:
+    ledger = a_ledger(an_entry(1), an_entry(2, tenant="bolt"), an_entry(3, tenant="cord"))
+    first = next(iter(seal(ledger, SIGNER, AFTER_MS))).root
+    ledger.append([an_entry(4)])
+    rest = sealed(ledger)
+    assert [(root.tenant, root.hour[-2:]) for root in (first, *rest)] == [
+        ("acme", "05"), ("bolt", "05"), ("cord", "05"),
+    ]  # fmt: skip
+    (late,) = sealed(ledger, AFTER_MS + HOUR_MS)
+    assert (late.tenant, late.hour[-2:], late.covers) == ("acme", "06", (("a" * 16, 4, 4),))
 
 
 def test_an_entry_that_is_days_late_is_sealed_only_once_it_is_admitted() -> None:
@@ -180,3 +193,22 @@ def test_numbers_know_what_was_seen_and_what_is_missing(numbers: list[int]) -> N
 @pytest.mark.parametrize("others", [{}, {2: "acme"}])
 def test_a_range_ends_before_a_number_that_may_still_be_the_tenants(others: Any) -> None:
     assert ranges_of({"w": [3, 1]}, {"w": others}, "acme") == (("w", 1, 1), ("w", 3, 3))
+
+
+# An entry and the hash of its leaf as they were sealed before answers were cached.
+SEALED = (
+    b'{"writer":"writer-a","number":2,"function":"classify","request_id":"request-2",'
+    b'"at_ms":1795348800002,"tenant":"acme","kind":"answer","task":"classify",'
+    b'"model":"product-classifier","plan":"gold@0a1b2c3d","lease":"lease-1",'
+    b'"usage":{"prompt_tokens":23,"truncated":0,"busy_ns":3141592,"init_ns":0,"memory_mb":1024,'
+    b'"vcpu_milli":579,"disk_mb":512,"cold":false,"cache":"hit"},'
+    b'"tariff":{"platform":"lambda","region":"us-east-1","arch":"x86_64","book":"2026-11-21"}}'
+)
+SEALED_LEAF = "408ad0a68a758bf1a8be093c8ab9d3b7129812580eef7be0df01533dc7c9ff7d"
+
+
+def test_what_entries_learn_later_changes_no_leaf_that_was_sealed_before() -> None:
+    found = msgspec.json.decode(SEALED, type=Entry)
+    assert found.usage.cached_tokens == 0
+    assert msgspec.json.encode(found) == SEALED
+    assert leaf_hash(msgspec.json.encode(found)).hex() == SEALED_LEAF

@@ -134,7 +134,10 @@ def test_usage_as_csv_has_a_row_a_day_and_tenant() -> None:
         (Plan(markup=Decimal("0.8")), ["times 0.8"]),
         (
             Plan(usd_per_call=Decimal("0.001"), usd_per_million_tokens=Decimal("0.02")),
-            ["Each answer is 0.001 USD.", "A million tokens are 0.02 USD."],
+            [
+                "Each answer is 0.001 USD.",
+                "A million tokens are 0.02 USD. Tokens that the cache answers are 10 % of that.",
+            ],
         ),
         (
             Plan(

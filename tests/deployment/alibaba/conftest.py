@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     Props = Callable[..., dict[str, Any]]
 
-FILES = ("s.yaml", "s.warm.yaml", "s.keys.yaml", "s.ledger.yaml", "s.events.yaml")
+FILES = (
+    "s.yaml", "s.warm.yaml", "s.keys.yaml", "s.ledger.yaml", "s.events.yaml", "s.index.yaml",
+    "s.batch.yaml",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDER = "infra/alibaba"
+VPC = """      vpcConfig:
+        vpcId: ${env('FARTHING_VPC')}
+        vSwitchIds:
+          - ${env('FARTHING_VSWITCH')}
+        securityGroupId: ${env('FARTHING_SECURITY_GROUP')}
+"""
 OWN_LOG = "{project: logs, logstore: calls, enableInstanceMetrics: true}"
 
 
@@ -124,8 +130,37 @@ def test_the_shipped_files_are_clean(checkout: Path) -> None:
         ("s.events.yaml", "'@every 4m'", "'0 0 4 * *'", "cronExpression", "six fields"),
         ("s.events.yaml", "'@every 4m'", "'@every 4s'", "cronExpression", "once a minute"),
         ("s.events.yaml", "enable: true\n", "enable: false\n", "enable", "timer is off"),
-        ("s.events.yaml", """'{"inputs": "keep warm"}'""", "keep warm", "payload",
+        ("s.events.yaml", """'{"farthing": "ping"}'""", "keep warm", "payload",
          "no JSON object"),
+        ("s.events.yaml", """'{"farthing": "ping"}'""", """'{"inputs": "keep warm"}'""", "payload",
+         "a tenant would pay for the answer"),
+        ("s.ping.yaml", """'{"farthing": "ping"}'""", """'{"farthing": "pnig"}'""", "payload",
+         "a tenant would pay for the answer"),
+        # Answers that are kept, and calls that share an instance.
+        ("s.yaml", "        FARTHING_CACHE: memory\n", "", "FARTHING_CACHE", "left to chance"),
+        ("s.yaml", "FARTHING_CACHE: memory", "FARTHING_CACHE: redis://:secret@10.0.0.8:6379",
+         "FARTHING_CACHE", "is written into the file"),
+        ("s.cache.yaml", "${env('FARTHING_CACHE')}", "${env('FARTHING_CACHE', 'redis://:a@b')}",
+         "FARTHING_CACHE", "is written into the file"),
+        ("s.cache.yaml", "${env('FARTHING_CACHE')}", "memory", "FARTHING_CACHE",
+         "instances share what they keep"),
+        ("s.gather.yaml", "instanceConcurrency: 8", "instanceConcurrency: 1",
+         "instanceConcurrency", "several calls at once"),
+        ("s.ping.yaml", "\ntemplate:", "\nvars: {}\nx-template:", "triggers",
+         "No timer keeps an instance"),
+        ("s.cache.yaml", VPC, "", "vpcConfig",
+         "the function stands in none"),
+        ("s.cache.yaml", "  embed:\n", "  search:\n", "FARTHING_CACHE", "keeps no answers"),
+        ("s.gather.yaml", "        FARTHING_CONCURRENCY: '8'\n", "", "FARTHING_CONCURRENCY",
+         "It is 1, and an instance takes 8 calls at once"),
+        ("s.gather.yaml", "CONCURRENCY: '8'", "CONCURRENCY: '80'", "FARTHING_CONCURRENCY",
+         "Write '8'"),
+        ("s.gather.yaml", "instanceConcurrency: 8", "instanceConcurrency: 80",
+         "instanceConcurrency", "longer than for a new instance"),
+        ("s.gather.yaml", "  embed:\n", "  search:\n", "instanceConcurrency",
+         "gives search 1 calls at once"),
+        ("s.gather.yaml", "_MAX_MS: '1000'", "_MS: '1000'", "FARTHING_QUEUE_MS",
+         "reads no such variable"),
         ("s.events.yaml", "classify-requests", "classify-request", "eventRuleFilterPattern",
          "no event of its own source"),
         ("s.events.yaml", "eventSourceType: MNS", "eventSourceType: Kafka", "eventSourceConfig",
@@ -138,6 +173,54 @@ def test_the_shipped_files_are_clean(checkout: Path) -> None:
         ("s.events.yaml", ")}:/queues/farthing-failed", ")}:/queues/farthing-answers",
          "destinationConfig",
          "to one place"),
+        # An index of one's own.
+        ("s.index.yaml", "FARTHING_INDEX: /mnt/index", "FARTHING_INDEX: /mnt/indx",
+         "FARTHING_INDEX", "where nothing is mounted"),
+        ("s.index.yaml", "WRITES: queue", "WRITES: apply", "FARTHING_INDEX_WRITES",
+         "every instance would publish"),
+        ("s.index.yaml", "        FARTHING_INDEX_WRITES: queue\n", "", "readOnly",
+         "the function writes nothing"),
+        ("s.index.yaml", "readOnly: false", "readOnly: true", "readOnly",
+         "Nothing can be queued or published"),
+        ("s.index.yaml", "role/farthing-search", "role/farthing-indexer", "role",
+         "Search may do all that the indexer may"),
+        ("s.index.yaml", "    reservedConcurrency: 1\n", "    reservedConcurrency: 10\n",
+         "reservedConcurrency", "one writer at a time"),
+        ("s.index.yaml", "prefix: writes/", "prefix: write/", "triggers",
+         "tells of what comes below writes/"),
+        ("s.index.yaml", "triggerType: timer", "triggerType: log", "triggers", "No timer makes up"),
+        ("s.index.yaml", "        timeout: 900\n".lstrip(), "timeout: 30\n", "timeout",
+         "gives indexer 900 s"),
+        ("s.index.yaml", "  indexer:\n    component", "  indexr:\n    component", "resources",
+         "no resource here is named so"),
+        ("s.batch.yaml", "oss://${vars.bucket}/out", "oss://shop/out", "FARTHING_BATCH_OUT",
+         "and farthing-bucket is watched"),
+        ("s.batch.yaml", "-internal.aliyuncs.com", ".aliyuncs.com", "FARTHING_BATCH_OUT",
+         "reached from inside"),
+        ("s.batch.yaml", "/out?", "/in?", "FARTHING_BATCH_OUT", "no folder out of a bucket"),
+        ("s.batch.yaml", "prefix: in/", "prefix: files/", "triggers", "what comes below in/"),
+        ("s.batch.yaml", "prefix: jobs/in/", "prefix: jobs/", "triggers", "below jobs/in/"),
+        ("s.batch.yaml", "triggerType: timer", "triggerType: log", "triggers", "No timer calls"),
+        ("s.batch.yaml", "@every 15m", "@every 15h", "triggers", "No timer calls it every 5 to 60"),
+        ("s.batch.yaml", "@every 15m", "@every 1m", "triggers", "No timer calls it every 5 to 60"),
+        ("s.batch.yaml", "enable: true", "enable: false", "triggers", "webhooks that failed"),
+        ("s.batch.yaml", "maxAsyncRetryAttempts: 3", "maxAsyncRetryAttempts: 0",
+         "maxAsyncRetryAttempts", "nobody goes on with them"),
+        ("s.batch.yaml", "role/farthing-requests", "role/farthing-batch", "role",
+         "not one that may do all of batch's"),
+        ("s.batch.yaml", "  batch:\n    component", "  btch:\n    component", "resources",
+         "puts batch on alibaba"),
+        ("s.batch.yaml", "BATCH_TASK: classify", "BATCH_TASK: rerank", "FARTHING_BATCH_TASK",
+         "would not start"),
+        ("s.batch.yaml", "onFailure:", "onFailures:", "onFailures", "takes no such key"),
+        ("s.yaml", "      FARTHING_PLATFORM: fc\n",
+         "      FARTHING_PLATFORM: fc\n      FARTHING_JOBS: /mnt/jobs\n", "FARTHING_JOBS",
+         "nothing here answers them"),
+        ("s.index.yaml", "onFailure:", "onFailures:", "onFailures", "takes no such key"),
+        ("s.index.yaml", "    role: acs:ram::${config('AccountID')}:role/farthing-indexer\n",
+         "    description: x\n", "role", "no role that lets it"),
+        ("s.index.yaml", "triggerName: writes\n          triggerType: oss",
+         "triggerName: writes\n          triggerType: http", "triggers", "takes no such key"),
         # Reading.
         ("s.yaml", "edition: 3.0.0", "edition: 1.0.0", "edition", "needs 3.0.0"),
         ("s.yaml", "component: fc3", "component: fc", "component", "deployed by fc3"),
@@ -178,6 +261,11 @@ def test_a_planted_mistake_is_named_with_its_place(
         ("s.warm.yaml", "maxInstances: 10", "maxInstances: 5"),
         ("s.ledger.yaml", "OUTAGE: closed", "OUTAGE: open"),
         ("s.ledger.yaml", "      # closed", "      FARTHING_REVOKED: 3f9a1c\n      # closed"),
+        ("s.index.yaml", "'@every 60m'", "'@every 10m'"),
+        ("s.index.yaml", "/mnt/index", "/mnt/shop"),
+        ("s.batch.yaml", "BATCH_FORMAT: jsonl", "BATCH_FORMAT: parquet"),
+        ("s.batch.yaml", "@every 15m", "@every 5m"),
+        ("s.batch.yaml", "BATCH_TASK: classify", "BATCH_TASK: embed"),
         ("s.events.yaml", "'@every 4m'", "'CRON_TZ=Asia/Shanghai 0 */4 8-20 * * *'"),
     ],
 )
@@ -215,7 +303,26 @@ def test_a_missing_file_is_a_finding(checkout: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("was", "becomes", "says"),
+    [
+        ("<Prefix>archive/</Prefix>", "<Prefix>archives/</Prefix>", "below archive/ goes to cold"),
+        ("<StorageClass>DeepColdArchive", "<StorageClass>IA", "below archive/ goes to cold"),
+        ("<NoncurrentDays>30<", "<NoncurrentDays><", "replaced versions go to cold archive"),
+        ("<NoncurrentDays>365<", "<NoncurrentDays>90<", "180 days later or more"),
+        ("<Days>1</Days>", "<Days>100</Days>", "never ended are aborted"),
+        ("<Status>Enabled</Status>", "<Status>Disabled</Status>", "below archive/ goes to cold"),
+        ("</LifecycleConfiguration>", "", "no XML"),
+    ],
+)
+def test_a_mistake_in_the_buckets_rules_is_named(
+    checkout: Path, was: str, becomes: str, says: str
+) -> None:
+    change(checkout, "oss-lifecycle.xml", was, becomes)
+    assert any(says in it for it in findings(checkout)), findings(checkout)
+
+
 def test_a_project_without_functions_there_needs_no_resources(checkout: Path) -> None:
-    for _ in range(2):
+    for _ in range(4):
         change(checkout, "pyproject.toml", '"aws", "alibaba", "knative"', '"aws", "knative"')
     assert all("does not put on alibaba" in it for it in findings(checkout))

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent.parent.parent
 MADE = {
     "AWS::DynamoDB::Table", "AWS::Events::Rule", "AWS::IAM::Role", "AWS::Lambda::Function",
     "AWS::Lambda::LayerVersion", "AWS::Lambda::Permission", "AWS::Lambda::Version",
-    "AWS::Logs::LogGroup", "AWS::SNS::Topic", "AWS::SQS::Queue",
+    "AWS::Logs::LogGroup", "AWS::S3::Bucket", "AWS::SNS::Topic", "AWS::SQS::Queue",
 }  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def created(aws: Any, project: Project) -> Callable[[dict[str, Any]], dict[str, 
             Parameters=[
                 {
                     "ParameterKey": key,
-                    "ParameterValue": ",".join(it) if isinstance(it, list) else it,
+                    "ParameterValue": ",".join(it) if isinstance(it, list) else str(it),
                 }
                 for key, it in chosen.items()
             ],

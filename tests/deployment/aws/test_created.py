@@ -1,9 +1,10 @@
 """The translated template, created in a moto server and read back.
 
 moto's CloudFormation makes functions, versions, permissions, layers, roles, log groups, queues,
-topics, tables and schedules. It knows no alias, URL, alarm, scalable target, budget, topic or queue
-policy, HTTP API, capacity provider or CodeDeploy group: those of them that moto serves by API are
-made from the same properties with boto3, which holds them to the services' own models.
+topics, tables, buckets and schedules. It knows no alias, URL, alarm, scalable target, budget,
+policy of a topic, queue or bucket, HTTP API, capacity provider or CodeDeploy group: those of them
+that moto serves by API are made from the same properties with boto3, which holds them to the
+services' own models.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from farthing.serving.keys import KeyRing, new_claims
 
 # A vCPU of the instance that the capacity provider buys.
 PRICED_AS = {"FARTHING_NODE": "c7i.xlarge", "FARTHING_VCPU_MILLI": "1000"}
+SERVING = ("classify", "embed", "search")
 SIZES = {"zero": 1024, "warm": 1024, "cpu": 2048}
 
 
@@ -36,8 +38,8 @@ def test_every_scenario_is_created_as_the_rules_see_it(
     listed = client.list_stack_resources(StackName="farthing")["StackResourceSummaries"]
     seen = make_stack(read_template(project), chosen)
     for kind in (
-        "AWS::DynamoDB::Table", "AWS::Events::Rule", "AWS::Logs::LogGroup", "AWS::SNS::Topic",
-        "AWS::SQS::Queue",
+        "AWS::DynamoDB::Table", "AWS::Events::Rule", "AWS::Logs::LogGroup", "AWS::S3::Bucket",
+        "AWS::SNS::Topic", "AWS::SQS::Queue",
     ):  # fmt: skip
         made = {it["LogicalResourceId"] for it in listed if it["ResourceType"] == kind}
         assert made == {it.id for it in seen.of(kind)}
@@ -50,14 +52,15 @@ def test_functions_are_as_large_as_they_should_be(
     created: Any, aws: Any, project: Any, profile: str
 ) -> None:
     created({"Profile": profile, **(NETWORK if profile == "cpu" else {})})
-    for name in ("classify", "embed"):
+    for name in SERVING:
         found = aws("lambda").get_function(FunctionName=f"farthing-{name}")
         configuration = found["Configuration"]
         assert configuration["MemorySize"] == SIZES[profile]
         assert configuration["Timeout"] == project.function(name).timeout_s
         priced_as = PRICED_AS if profile == "cpu" else {}
         variables = configuration["Environment"]["Variables"]
-        assert variables == {"FARTHING_ACCESS": "platform", **priced_as}
+        keeps = {} if name == "search" else {"FARTHING_CACHE": "memory"}
+        assert variables == {"FARTHING_ACCESS": "platform", **keeps, **priced_as}
     names = {it["FunctionName"] for it in aws("lambda").list_functions()["Functions"]}
     assert ("farthing-breaker" in names) is (profile != "cpu")
 
@@ -103,7 +106,7 @@ def test_the_queue_is_tagged_encrypted_and_patient(created: Any, aws: Any) -> No
 def test_logs_end(created: Any, aws: Any) -> None:
     created({"LogRetentionDays": "7"})
     groups = {it["logGroupName"]: it for it in aws("logs").describe_log_groups()["logGroups"]}
-    for name in ("classify", "embed", "breaker"):
+    for name in (*SERVING, "breaker"):
         assert groups[f"/aws/lambda/farthing-{name}"]["retentionInDays"] == 7
 
 
@@ -118,7 +121,7 @@ def test_the_breaker_stops_the_functions_of_its_own_stack(
     Breaker(client, variables["BREAKER_FUNCTIONS"].split(",")).handle(
         sample_event("breaker", "alarm")
     )
-    for name in ("classify", "embed"):
+    for name in SERVING:
         found = client.get_function_concurrency(FunctionName=f"farthing-{name}")
         assert found["ReservedConcurrentExecutions"] == 0
 
@@ -132,12 +135,12 @@ def test_roles_grant_what_they_say_and_nothing_managed(created: Any, aws: Any) -
     document = iam.get_role_policy(RoleName=breaker, PolicyName="breaker")["PolicyDocument"]
     # moto keeps the document as Python's text, with None where CloudFormation leaves an item out.
     statements = [it for it in ast.literal_eval(document)["Statement"] if it]
+    statements[0]["Resource"] = [it for it in statements[0]["Resource"] if it]
     assert statements[0] == {
         "Effect": "Allow",
         "Action": "lambda:PutFunctionConcurrency",
         "Resource": [
-            f"arn:aws:lambda:us-east-1:123456789012:function:farthing-{name}"
-            for name in ("classify", "embed")
+            f"arn:aws:lambda:us-east-1:123456789012:function:farthing-{name}" for name in SERVING
         ],
     }
     assert "*" not in [it["Resource"] for it in statements]
@@ -185,14 +188,18 @@ def test_functions_and_settle_keep_one_ledger_with_one_set_of_plans(created: Any
     created({"Billing": "on", "Plans": PLANS, "BudgetOutage": "open"})
     (table,) = aws("dynamodb").list_tables()["TableNames"]
     read = aws("lambda").get_function_configuration
-    for name in ("classify", "embed", "settle"):
+    for name in (*SERVING, "settle"):
         variables = read(FunctionName=f"farthing-{name}")["Environment"]["Variables"]
         assert variables["FARTHING_LEDGER"] == f"dynamodb://{table}?region=us-east-1"
         assert json.loads(variables["FARTHING_PLANS"])[0]["name"] == "shop"
         assert variables.get("FARTHING_BUDGET_OUTAGE") == (None if name == "settle" else "open")
 
 
-@pytest.mark.parametrize("chosen", [{}, {"Profile": "cpu", **NETWORK}], ids=["zero", "cpu"])
+@pytest.mark.parametrize(
+    "chosen",
+    [{}, {"Profile": "cpu", **NETWORK}, {"Index": "bucket"}],
+    ids=["zero", "cpu", "index"],
+)
 def test_settle_reads_every_log_there_is_and_runs_alone(
     created: Any, aws: Any, chosen: dict[str, Any]
 ) -> None:
@@ -254,7 +261,7 @@ def test_cloudwatch_takes_every_alarm(aws: Any, project: Any) -> None:
         client.put_metric_alarm(AlarmName=alarm.id, **alarm.properties)
     found = client.describe_alarms(AlarmNames=["SpendAlarm", "ClassifyErrors"])["MetricAlarms"]
     by_name = {it["AlarmName"]: it for it in found}
-    assert len(by_name["SpendAlarm"]["Metrics"]) == 5
+    assert len(by_name["SpendAlarm"]["Metrics"]) == 1 + 2 * len(SERVING)
     assert by_name["ClassifyErrors"]["Threshold"] == 0
 
 
@@ -278,7 +285,7 @@ def test_auto_scaling_takes_the_warm_profile(aws: Any, project: Any) -> None:
         it["ResourceId"]: it["TargetTrackingScalingPolicyConfiguration"]["TargetValue"]
         for it in found
     }
-    assert targets == {"function:farthing-classify:live": 0.7, "function:farthing-embed:live": 0.7}
+    assert targets == {f"function:farthing-{name}:live": 0.7 for name in SERVING}
 
 
 def test_queue_and_topics_take_their_policies(aws: Any, project: Any) -> None:

@@ -8,12 +8,16 @@ import pytest
 
 from farthing.billing.prices import read_price_book
 from farthing.deployment.aws import check
+from farthing.deployment.aws.names import SETTLE
 from farthing.deployment.aws.stack import make_stack, read_template
-from farthing.deployment.aws.standing import settling_usd
+from farthing.deployment.aws.standing import runs_usd
 from farthing.deployment.project import Project
 
 if TYPE_CHECKING:
+    from decimal import Decimal
     from pathlib import Path
+
+    from farthing.billing.prices import PriceBook
 
 
 def findings(checkout: Path) -> list[str]:
@@ -94,8 +98,8 @@ MISTAKES = [
     ("[WithRevokedKeys, !Ref RevokedKeys,", "[ByKeys, !Ref RevokedKeys,", "none while it is empty"),
     # Settle.
     (
-        "${ClassifyLogs},${EmbedLogs},${SettleLogs},${BreakerLogs}",
-        "${ClassifyLogs},${SettleLogs},${BreakerLogs}",
+        "${ClassifyLogs},${EmbedLogs},${SearchLogs},${SettleLogs}",
+        "${ClassifyLogs},${SearchLogs},${SettleLogs}",
         "SETTLE_LOG_GROUPS: With Billing=on",
     ),
     ("    ReservedConcurrentExecutions: 1\n", "    Description: x\n", "two settlements at once"),
@@ -117,11 +121,15 @@ MISTAKES = [
         "where nothing calls it",
     ),
     # Its schedule.
-    (SETTLES, "- {Id: settle, Arn: !GetAtt SettleFunction.Arn}", "No schedule calls its alias"),
+    (
+        SETTLES,
+        "- {Id: settle, Arn: !GetAtt SettleFunction.Arn}",
+        "No schedule calls the alias of settle",
+    ),
     ("rate(15 minutes)", "rate(1 minute)", "a rate of 5 to 60 minutes"),
     ("rate(15 minutes)", "rate(7 minutes)", "a rate of 5 to 60 minutes"),
-    ("State: ENABLED", "State: DISABLED", "nothing would be settled"),
-    ("Principal: events.amazonaws.com", "Principal: events", "lets the schedule SettleSchedule"),
+    ("State: ENABLED", "State: DISABLED", "it would never be called"),
+    ("Principal: events.amazonaws.com", "Principal: events", "lets the rule SettleSchedule"),
     ("      SourceArn: !GetAtt SettleSchedule.Arn\n", "", "Any account's events.amazonaws.com"),
     # Its rights.
     ("                  - !GetAtt EmbedLogs.Arn\n", "", "does not allow logs:FilterLogEvents"),
@@ -196,9 +204,12 @@ def test_what_a_user_may_choose_is_no_finding(checkout: Path, was: str, becomes:
 
 def test_half_as_many_runs_cost_half(checkout: Path) -> None:
     project, book = Project.read(checkout), read_price_book()
-    often = settling_usd(make_stack(read_template(project), {"Billing": "on"}), book, "us-east-1")
+    often = settling(project, book, {"Billing": "on"})
     change(checkout, "rate(15 minutes)", "rate(30 minutes)")
-    seldom = settling_usd(make_stack(read_template(project), {"Billing": "on"}), book, "us-east-1")
+    seldom = settling(project, book, {"Billing": "on"})
     assert often == 2 * seldom > 0
-    off = make_stack(read_template(project), {})
-    assert settling_usd(off, book, "us-east-1") == 0
+    assert settling(project, book, {}) == 0
+
+
+def settling(project: Project, book: PriceBook, chosen: dict[str, str]) -> Decimal:
+    return runs_usd(make_stack(read_template(project), chosen), SETTLE, book, "us-east-1")

@@ -32,7 +32,12 @@ MISTAKES = [
     ("pyproject.toml", "memory_mb = 1024", "memory_mb = 512", "but pyproject.toml gives classify"),
     ("template.yaml", "Timeout: 30", "Timeout: 3", "pyproject.toml gives classify 30 s"),
     ("template.yaml", "TargetValue: 0.7", "TargetValue: 70", "this metric is a fraction"),
-    ("template.yaml", "MinCapacity: 1", "MinCapacity: 0", "the metric falls silent for good"),
+    (
+        "template.yaml",
+        "MinCapacity: !Ref WarmEnvironments\n",
+        "MinCapacity: 0\n",
+        "the metric falls silent for good",
+    ),
     (
         "template.yaml",
         "AverageCPUUtilization: 70",
@@ -56,11 +61,16 @@ MISTAKES = [
     ("template.yaml", "GbSecond: '0.0000166667'", "GbSecond: '0.0000133334'", "price book 2026-11"),
     ("template.yaml", "us-east-1: {Request", "us-west-9: {Request", "no price in us-west-9"),
     ("template.yaml", "d_classify * 1024", "d_classify * 512", "but classify costs"),
-    ("template.yaml", "-classify,${AWS::StackName}-embed", "-classify", "must stop every function"),
     (
         "template.yaml",
-        "Resource: [!GetAtt ClassifyFunction.Arn, !GetAtt EmbedFunction.Arn]",
-        "Resource: '*'",
+        "-classify,${AWS::StackName}-embed,",
+        "-classify,",
+        "must stop every function",
+    ),
+    (
+        "template.yaml",
+        "                  - !GetAtt ClassifyFunction.Arn\n",
+        "                  - '*'\n",
         "It is every resource there is",
     ),
     ("template.yaml", "lambda:PutFunctionConcurrency", "lambda:*", "not one named action"),
@@ -101,7 +111,7 @@ MISTAKES = [
     ("samconfig.toml", '["Profile=zero"]', '["Profil=zero"]', "takes no Profil=zero"),
     ("samconfig.toml", '["Profile=warm"', '["Profile=cpu"', "Profile is cpu in the environment"),
     ("samconfig.toml", "[warm.deploy", "[varm.deploy", "Profile warm cannot be deployed by name"),
-    ("samconfig.toml", ', "MonthlyBudgetUsd=60"', "", "costs 22 USD a month while nobody calls"),
+    ("samconfig.toml", ', "MonthlyBudgetUsd=60"', "", "costs 33 USD a month while nobody calls"),
     ("samconfig.toml", "BudgetUsd=600", "BudgetUsd=60", "costs 450 USD a month while nobody calls"),
     ("samconfig.toml", "version = 0.1", "version =", "It is no TOML"),
 ]
@@ -151,18 +161,18 @@ def test_what_a_user_may_change_is_no_finding(checkout: Path) -> None:
 def test_a_function_that_pyproject_adds_is_missed_everywhere(checkout: Path) -> None:
     with (checkout / "pyproject.toml").open("a") as file:
         file.write(
-            '\n[tool.farthing.functions.rerank]\nlayers = ["core", "inference"]\n'
+            '\n[tool.farthing.functions.tag]\nlayers = ["core", "inference"]\n'
             'models = ["all-minilm-l6-v2"]\ntargets = ["lambda-image"]\nclouds = ["aws"]\n'
             "memory_mb = 1024\nvcpu_milli = 1000\nconcurrency = 1\ntimeout_s = 30\n"
         )
     found = "\n".join(findings(checkout))
     for says in (
-        "no function is named ${AWS::StackName}-rerank",
-        "lacks the scalable target or the scaling policy of rerank",
-        "No alarm watches Errors of the alias live of rerank",
-        "No alarm on spend counts rerank",
+        "no function is named ${AWS::StackName}-tag",
+        "lacks the scalable target or the scaling policy of tag",
+        "No alarm watches Errors of the alias live of tag",
+        "No alarm on spend counts tag",
         "it must stop every function that serves a model",
-        "rerank answers POST /rerank, and the API has no such route",
+        "tag answers POST /tag, and the API has no such route",
     ):
         assert says in found
 

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 BUILD_S = 300
 ANSWER_S = 120
-SERVED = {"classify": "ClassifyFunction", "embed": "EmbedFunction"}
+SERVED = {
+    "classify": "ClassifyFunction",
+    "embed": "EmbedFunction",
+    "search": "SearchFunction",
+}
 # SAM publishes ports by the engine; without a bridge network containers use the machine's own.
 HOST_NETWORK = '[containers]\nnetns = "host"\n'
 
@@ -162,6 +166,7 @@ def test_invoke_answers_with_a_price(
     [
         ("classify", "/v1/classify", {"inputs": "canon eos 2000d body"}, "results"),
         ("embed", "/v1/embeddings", {"input": "a red chair"}, "data"),
+        ("search", "/v1/search", {"query": "fridge freezer"}, "results"),
     ],
 )
 def test_the_http_api_answers_with_a_price(

@@ -16,13 +16,16 @@ from farthing.deployment.aws.stack import make_stack, read_template
 def test_it_counts_a_minute_as_the_book_does(project: Any, region: str) -> None:
     stack = make_stack(read_template(project), {}, region)
     expression = stack.resources["SpendAlarm"].get("Metrics.0.Expression")
-    seen = {"r_classify": 1000.0, "d_classify": 12_000.0, "r_embed": 40.0, "d_embed": 900.0}
+    seen = {
+        "r_classify": 1000.0, "d_classify": 12_000.0, "r_embed": 40.0, "d_embed": 900.0,
+        "r_search": 300.0, "d_search": 2_400.0,
+    }  # fmt: skip
     book = read_price_book()
     gb_s = sum(
         Decimal(project.function(name).memory_mb) / 1024 * Decimal(str(seen[f"d_{name}"])) / 1000
-        for name in ("classify", "embed")
+        for name in ("classify", "embed", "search")
     )
-    wanted = 1040 * book.price("lambda.requests", region).rate
+    wanted = 1340 * book.price("lambda.requests", region).rate
     wanted += gb_s * book.price("lambda.duration.x86_64", region).rate
     assert evaluate(expression, seen) == pytest.approx(float(wanted), rel=1e-9)
 

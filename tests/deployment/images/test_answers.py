@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Image = Callable[[str, str], str]
     Start = Callable[..., Container]
 
-FUNCTIONS = ("classify", "embed")
+FUNCTIONS = ("classify", "embed", "search")
 LAMBDA = {
     "AWS_LAMBDA_FUNCTION_NAME": "farthing",
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
@@ -120,7 +120,8 @@ def test_a_server_that_is_told_to_stop_answers_first_and_exits_cleanly(
     environ = {**KNATIVE, "UVICORN_HOST": LOOPBACK, "UVICORN_PORT": str(port)}
     container = start(image("embed", "http-image"), environ=environ, network="host")
     container.ask(f"http://{LOOPBACK}:{port}/readyz")
-    long_body = {"input": ["a long list of many words " * 30] * 100}
+    # Each a text of its own: equal ones are computed once.
+    long_body = {"input": [f"{n} a long list of many words " * 30 for n in range(100)]}
     with (
         httpx.Client(timeout=60, trust_env=False) as client,
         ThreadPoolExecutor(1) as pool,
@@ -137,18 +138,30 @@ def test_a_server_that_is_told_to_stop_answers_first_and_exits_cleanly(
     assert taken_s < 35
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ["classify", "embed"])
 def test_the_heaviest_call_leaves_a_third_of_512_mb_spare(
     function: str, image: Image, start: Start
 ) -> None:
     """The kernel would kill the container at 358 MB, swap included."""
     container = start_on_lambda(start, image(function, "lambda-image"), SPARE_MEMORY_MB)
-    texts = ["every word of a window that is filled to its very end " * 60] * 32
+    texts = [f"{n} every word of a window that is filled to its very end " * 60 for n in range(32)]
     field = {"classify": "inputs", "embed": "input"}[function]
     url = f"http://127.0.0.1:8080{INVOKE_PATH}"
     _, answer = container.ask(url, json.dumps({field: texts}))
     assert priced(answer) > 0, container.log
     assert answer["usage"]["truncated"] == 32
+
+
+def test_a_search_of_many_words_and_documents_leaves_a_third_of_512_mb_spare(
+    image: Image, start: Start
+) -> None:
+    container = start_on_lambda(start, image("search", "lambda-image"), SPARE_MEMORY_MB)
+    url = f"http://127.0.0.1:8080{INVOKE_PATH}"
+    query = "a bosch fridge freezer and every other word that a title may have " * 100
+    for event in ({"query": query, "top_k": 100}, {"query": "fridge freezer"}):
+        _, answer = container.ask(url, json.dumps(event))
+        assert priced(answer) > 0, container.log
+    assert answer["results"]
 
 
 @pytest.mark.parametrize("target", ["lambda-image", "http-image"])

@@ -151,11 +151,34 @@ def test_an_image_says_what_it_is(target: str, image: Image, project: Project) -
 def test_the_layers_are_wheels_then_model_then_code_within_their_sizes(image: Image) -> None:
     layers = read_layers(Engine("buildah"), image("classify", "lambda-image"))
     held = [layer.holds for layer in layers]
-    assert held == ["base", "wheels", "models: product-classifier", "bill of materials", "code"]
+    assert held == [
+        "base",
+        "wheels",
+        "models: product-classifier",
+        "indexes: none",
+        "bill of materials",
+        "code",
+    ]
     above_base_mb = sum(layer.compressed for layer in layers[1:]) / 1e6
     assert above_base_mb <= ABOVE_BASE_MB_MAX
     http = read_layers(Engine("buildah"), image("classify", "http-image"))
     assert sum(layer.compressed for layer in http) / 1e6 <= HTTP_MB_MAX
+
+
+def test_a_search_image_holds_its_index_and_the_index_is_in_its_bill(image: Image) -> None:
+    name = image("search", "lambda-image")
+    held = [layer.holds for layer in read_layers(Engine("buildah"), name)]
+    assert held[2:4] == ["models: all-minilm-l6-v2", "indexes: shop-sample"]
+    read = "print(open('/opt/sbom/farthing.cdx.json').read())"
+    bill = json.loads(
+        engine_says("podman", "run", "--rm", "--entrypoint", "python3", name, "-c", read)
+    )
+    (index,) = [it for it in bill["components"] if it["type"] == "data"]
+    manifest = json.loads((ROOT / "layers/indexes/shop-sample/manifest.json").read_bytes())
+    assert index["name"] == manifest["name"]
+    assert [it["hashes"][0]["content"] for it in index["components"]] == [
+        it["digest"] for it in manifest["segments"]
+    ]
 
 
 def test_a_change_of_code_ships_neither_wheels_nor_model_again(

@@ -18,7 +18,23 @@ if TYPE_CHECKING:
 
     from tests.deployment.knative.conftest import Rendered
 
-SHIPPED = ("canary", "ledger", "priority", "queue", "recommend", "spot", "warm", "zero")
+SHIPPED = (
+    "batch",
+    "cache",
+    "canary",
+    "gather",
+    "hours",
+    "index",
+    "ledger",
+    "priority",
+    "queue",
+    "recommend",
+    "spot",
+    "warm",
+    "zero",
+)
+
+INDEXER = "components/index/indexer"
 
 needs_kubectl = pytest.mark.skipif(
     renderer() is None, reason="neither kubectl nor kustomize is installed"
@@ -55,7 +71,7 @@ def test_what_a_user_types_renders(overlay: str) -> None:
 
 
 def test_every_function_of_the_project_is_in_every_overlay(rendered: Rendered) -> None:
-    wanted = {name for name, it in Project.read(ROOT).on("knative").items() if it.models}
+    wanted = {name for name, it in Project.read(ROOT).on("knative").items() if it.serves}
     for overlay in SHIPPED:
         names = {
             it["metadata"]["name"]
@@ -65,8 +81,8 @@ def test_every_function_of_the_project_is_in_every_overlay(rendered: Rendered) -
         assert wanted <= names, overlay
 
 
-SEARCH = """
-[tool.farthing.functions.search]
+TAG = """
+[tool.farthing.functions.tag]
 layers = ["core", "inference"]
 models = ["all-minilm-l6-v2"]
 targets = ["http-image"]
@@ -77,45 +93,46 @@ concurrency = 1
 timeout_s = 30
 """
 PIECES = (
-    "Service/search",
-    "Trigger/search",
-    "Route/search-priority",
-    "VerticalPodAutoscaler/search",
+    "Service/tag",
+    "Trigger/tag",
+    "Route/tag-priority",
+    "VerticalPodAutoscaler/tag",
 )
 
 
 @needs_kubectl
 def test_a_new_function_joins_by_the_pattern_and_not_by_half(checkout: Path) -> None:
     with (checkout / "pyproject.toml").open("a", encoding="utf-8") as project:
-        project.write(SEARCH)
+        project.write(TAG)
     found = " ".join(findings(checkout))
     assert [piece for piece in PIECES if piece not in found] == []
     service = (checkout / "knative/functions/embed.yaml").read_text(encoding="utf-8")
-    (checkout / "knative/functions/search.yaml").write_text(
-        service.replace("embed", "search"), encoding="utf-8"
+    (checkout / "knative/functions/tag.yaml").write_text(
+        service.replace("embed", "tag"), encoding="utf-8"
     )
-    change(checkout, "knative/functions/kustomization.yaml", "- embed", "- embed.yaml\n  - search")
+    change(checkout, "knative/functions/kustomization.yaml", "- embed", "- embed.yaml\n  - tag")
     for file in ("base/events", "overlays/priority/routes", "overlays/recommend/recommend"):
         path = checkout / f"knative/{file}.yaml"
         parts = path.read_text(encoding="utf-8").split("---\n")
         (embed,) = [part for part in parts if "name: embed" in part]
-        path.write_text("---\n".join([*parts, embed.replace("embed", "search")]), encoding="utf-8")
+        path.write_text("---\n".join([*parts, embed.replace("embed", "tag")]), encoding="utf-8")
     canary = checkout / "knative/overlays/canary/kustomization.yaml"
     text = canary.read_text(encoding="utf-8")
     last = "  - target" + text.rpartition("  - target")[2]
-    canary.write_text(text + last.replace("embed", "search"), encoding="utf-8")
+    canary.write_text(text + last.replace("search", "tag"), encoding="utf-8")
     for file in ("images", "ledger"):
         path = checkout / f"knative/components/{file}/kustomization.yaml"
         text = path.read_text(encoding="utf-8")
         lines = [it for it in text.splitlines(keepends=True) if "farthing-embed" in it]
-        path.write_text(text + "".join(lines).replace("embed", "search"), encoding="utf-8")
+        path.write_text(text + "".join(lines).replace("embed", "tag"), encoding="utf-8")
     assert findings(checkout) == []
 
 
 @needs_kubectl
 def test_another_size_is_fine_where_every_file_says_so(checkout: Path) -> None:
     change(checkout, "pyproject.toml", "memory_mb = 1024", "memory_mb = 2048")
-    for name in ("functions/classify", "functions/embed", "overlays/queue/worker"):
+    named = ("classify", "embed", "search")
+    for name in (*(f"functions/{it}" for it in named), INDEXER):
         change(
             checkout, f"knative/{name}.yaml", 'MEMORY_MB, value: "1024"', 'MEMORY_MB, value: "2048"'
         )
@@ -169,10 +186,19 @@ def test_a_ledger_joins_any_profile_by_one_line(checkout: Path, overlay: str) ->
 
 
 @needs_kubectl
+@pytest.mark.parametrize("overlay", ["warm", "spot", "ledger", "priority"])
+def test_an_index_joins_any_profile_by_one_line(checkout: Path, overlay: str) -> None:
+    file = f"knative/overlays/{overlay}/kustomization.yaml"
+    images = "  - ../../components/images"
+    change(checkout, file, images, f"  - ../../components/index\n{images}")
+    assert findings(checkout) == []
+
+
+@needs_kubectl
 def test_a_mistake_in_the_base_is_said_once(checkout: Path) -> None:
     change(checkout, "knative/base/events.yaml", "broker: events\n", "broker: evnts\n")
     found = findings(checkout)
-    assert len(found) == 2
+    assert len(found) == 3
     assert all(it.startswith("knative/base: Trigger/") for it in found)
 
 

@@ -77,7 +77,7 @@ def test_a_mistake_in_a_variable_is_named(
         (JOB, "spec.schedule", "0 4 * * *", "Write */15 * * * *"),
         (JOB, "spec.schedule", "*/7 * * * *", "Write */15 * * * *"),
         (JOB, "spec.timeZone", "Europe/London", "hours and days are UTC's"),
-        (JOB, "spec.suspend", True, "Nothing would be settled"),
+        (JOB, "spec.suspend", True, "It would never run"),
         (JOB, "spec.startingDeadlineSeconds", 5, "from 60 to 900"),
         (JOB, "spec.failedJobsHistoryLimit", 0, "from 1 to 10"),
         (JOB, f"{RUN}.backoffLimit", 60, "from 0 to 3"),

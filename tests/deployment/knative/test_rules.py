@@ -22,6 +22,8 @@ DROP = object()
 HPA = "hpa.autoscaling.knative.dev"
 CLASSIFY = "Service/classify"
 TERMS = f"{POD}.{REQUIRED}"
+WORKER = "ScaledObject/batch-worker"
+PAUSED = {"autoscaling.keda.sh/paused-replicas": "0"}
 CPU_ONLY = {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "70"}}
 
 
@@ -104,7 +106,7 @@ def note(name: str) -> str:
         ("zero", CLASSIFY, f"{BOX}.securityContext.runAsNonRoot", False, "the function needs no"),
         ("zero", CLASSIFY, f"{BOX}.securityContext.capabilities", DROP, "not {'drop': ['ALL']}"),
         ("zero", CLASSIFY, f"{BOX}.securityContext.runAsUser", 993, "leaves it to chance"),
-        ("queue", "Deployment/worker", f"{BOX}.securityContext.runAsGroup", 0, "Set 990"),
+        ("queue", "Deployment/batch-worker", f"{BOX}.securityContext.runAsGroup", 0, "Set 990"),
         ("zero", CLASSIFY, f"{BOX}.readinessProbe.httpGet.path", "/healthz", "Set /readyz"),
         ("zero", CLASSIFY, f"{BOX}.ports", [{"containerPort": 9091}], "listens on 8080"),
         ("zero", CLASSIFY, f"{BOX}.volumeMounts", DROP, "not both a volume and mounted"),
@@ -141,6 +143,15 @@ def note(name: str) -> str:
         ("zero", "PingSource/wake-classify", "spec.schedule", "55 25 * * *", "is no schedule"),
         ("zero", "PingSource/wake-classify", "spec.schedule", "* * * * *", "every minute"),
         ("zero", "PingSource/wake-classify", "spec.data", '{"input": 1}', "does not ask what"),
+        ("zero", "PingSource/wake-classify", "spec.data", '{"farthing": 1}', "does not ask what"),
+        ("hours", "PingSource/keep-embed", "spec.schedule", "* * * * 1-5", "every minute"),
+        ("hours", "PingSource/keep-embed", "spec.data", '{"input": "a"}', "every minute"),
+        ("hours", "PingSource/keep-embed", "spec.sink.ref.name", "embedd", "There is no Service"),
+        # Calls that share a pod.
+        ("gather", CLASSIFY, f"{POD}.containerConcurrency", 80, "pyproject.toml gives classify 1"),
+        ("gather", CLASSIFY, f"{POD}.containerConcurrency", 16, "is 8, and a pod takes 16 calls"),
+        ("gather", CLASSIFY, note("class"), "kpa.autoscaling.knative.dev", "gives classify 1"),
+        ("gather", "Service/search", f"{POD}.containerConcurrency", 8, "gives search 1"),
         ("zero", "PingSource/wake-classify", "spec.timezone", "Europe/Londn", "Name a zone"),
         # Nodes.
         ("spot", CLASSIFY, f"{BOX}.env.0.value", "c7i.xlarge", "priced as on c7i.xlarge"),
@@ -159,16 +170,17 @@ def note(name: str) -> str:
         ("priority", "Route/embed-priority", "spec.traffic.0.configurationName", "gone",
          "There is no Service gone"),
         # KEDA, and the recommender.
-        ("queue", "ScaledObject/worker", "spec.triggers.0", CPU_ONLY, "CPU alone"),
-        ("queue", "ScaledObject/worker", "spec.triggers.1.metadata.type", "Utilization", "2.18 "),
-        ("queue", "ScaledObject/worker", "spec.triggers.1.metadata.value", "0.7", "a fraction"),
-        ("queue", "ScaledObject/worker", "spec.minReplicaCount", 1, "an empty queue costs nothing"),
-        ("queue", "ScaledObject/worker", "spec.triggers.0.metadata.awsRegion", "eu-west-1",
+        ("queue", WORKER, "spec.triggers.0", CPU_ONLY, "CPU alone"),
+        ("queue", WORKER, "spec.triggers.1.metadata.type", "Utilization", "2.18 "),
+        ("queue", WORKER, "spec.triggers.1.metadata.value", "0.7", "a fraction"),
+        ("queue", WORKER, "spec.minReplicaCount", 1, "an empty queue costs nothing"),
+        ("queue", WORKER, "spec.triggers.0.metadata.awsRegion", "eu-west-1",
          "the queue is in us-east-1"),
-        ("queue", "ScaledObject/worker", "metadata.annotations", {}, "which reads no queue"),
-        ("queue", "ScaledObject/worker", "spec.scaleTargetRef.name", "classify-00001-deployment",
+        ("queue", "Deployment/batch-worker", f"{BOX}.command", DROP, "which reads no queue"),
+        ("queue", WORKER, "metadata.annotations", PAUSED, "No worker would ever start"),
+        ("queue", WORKER, "spec.scaleTargetRef.name", "classify-00001-deployment",
          "which scales it itself"),
-        ("queue", "Deployment/worker", "spec.replicas", 1, "each apply would unset it"),
+        ("queue", "Deployment/batch-worker", "spec.replicas", 1, "each apply would unset it"),
         ("recommend", "VerticalPodAutoscaler/embed", "spec.updatePolicy.updateMode", "Recreate",
          "It would change pods"),
         ("recommend", "VerticalPodAutoscaler/embed", "spec.targetRef.name", "embed", "no revision"),
