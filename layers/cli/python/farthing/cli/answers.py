@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+
+from farthing.cli.tables import numbers, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from rich.table import Table
 
 SHOWN_CHARS = 100
 
@@ -59,7 +62,7 @@ def _results(answer: Any) -> Table:
 
 
 def _table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
-    table = Table(*columns)
+    table = table_of(*columns)
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     return table
@@ -84,14 +87,14 @@ def _change(answer: dict[str, Any]) -> tuple[object, ...]:
 
 
 def _stages(charge: dict[str, Any]) -> Table:
-    table = Table("stage", "ms", "amount (USD)")
+    table = table_of("stage", *numbers("ms", "amount (USD)"))
     for stage in charge["stages"]:
         table.add_row(stage["stage"], f"{stage['busy_ms']:.3f}", stage["amount"])
     return table
 
 
 def _lines(charge: dict[str, Any]) -> Table:
-    table = Table("rule", "quantity", "unit", "rate", "amount (USD)", show_footer=True)
+    table = table_of("rule", "quantity", "unit", "rate", "amount (USD)", show_footer=True)
     table.columns[3].footer = "total"
     table.columns[4].footer = charge["total"]
     for line in charge["lines"]:

@@ -104,17 +104,11 @@ def plan(
 
 
 def _show(made: CachePlan) -> None:
-    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Column, Table
 
-    table = Table(
-        Column("cache", overflow="fold"),
-        *(Column(name, justify="right", no_wrap=True) for name in COLUMNS),
-        box=SIMPLE,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    from farthing.cli.tables import numbers, table_of, texts
+
+    table = table_of(*texts("cache"), *numbers(*COLUMNS))
     for choice in made.choices:
         is_store = choice.cache not in {"off", "memory"}
         pays = "never" if choice.pays_from is None else f"{choice.pays_from:,.0f}"

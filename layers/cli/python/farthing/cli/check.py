@@ -78,23 +78,16 @@ def deploy(
 
 
 def _print(found: dict[str, list[Finding]], held: list[Profile]) -> None:
-    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Column, Table
+
+    from farthing.cli.tables import names, numbers, table_of
 
     for findings in found.values():
         for finding in findings:
             sys.stderr.write(f"{finding}\n")
     verdicts = ", ".join(f"{part} {len(findings) or 'clean'}" for part, findings in found.items())
-    table = Table(
-        Column("platform", no_wrap=True),
-        Column("profile", no_wrap=True),
-        "to zero",
-        "70 % CPU",
-        Column("idle, USD/month", justify="right"),
-        "made of",
-        box=SIMPLE,
-        pad_edge=False,
+    table = table_of(
+        *names("platform", "profile"), "to zero", "70 % CPU", *numbers("idle, USD/month"), "made of"
     )
     for it in held:
         table.add_row(it.cloud, it.name, it.zero, it.cpu, it.usd, it.idle)

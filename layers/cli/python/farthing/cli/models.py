@@ -23,10 +23,9 @@ def models(models: Models = None, as_json: AsJson = False) -> None:
 
     A cascade is as large as its stages, and is refused where they are not those it was made of.
     """
-    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Column, Table
 
+    from farthing.cli.tables import names, numbers, table_of, texts
     from farthing.inference.bundle import Bundle, find_bundles
     from farthing.inference.cascade.manifest import check_cascade, find_cascades
 
@@ -39,14 +38,8 @@ def models(models: Models = None, as_json: AsJson = False) -> None:
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return
-    longest = max((len(row["name"]) for row in rows), default=0)
-    table = Table(
-        Column("model", min_width=longest),
-        *("task", "encoder", "MB", "measured", "digest", "licence"),
-        box=SIMPLE,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),  # all of it within 80 columns
-    )
+    kinds, sizes = names("model", "task", "encoder"), numbers("MB")
+    table = table_of(*kinds, *sizes, *names("measured", "digest"), *texts("licence"))
     for row in rows:
         table.add_row(*_cells(row))
     Console(highlight=False).print(table)
@@ -87,13 +80,13 @@ def _rows(bundles: Mapping[str, Bundle], cascades: Sequence[FoundCascade]) -> li
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     measured = row["accuracy"]
-    figure = measured.get("value", measured.get("mean"))
+    figure, metric = measured.get("value", measured.get("mean")), measured.get("metric", "")
     return [
         row["name"],
         row["task"],
         row["encoder"],
         f"{row['bytes'] / 1e6:.1f}",
-        f"{figure:.4f} {measured.get('metric', '')}" if figure is not None else "-",
+        "\n".join((f"{figure:.4f}", *metric.split(" ", 1))) if figure is not None else "-",
         row["digest"][:DIGEST_CHARS],
         row["licence"],
     ]

@@ -182,11 +182,11 @@ def _show_layers(name: str, layers: list[Layer]) -> None:
 
 def _table(title: str, headings: tuple[str, str], rows: list[tuple[str, str, int, int]]) -> None:
     """Two columns of text and two of bytes, shown in MB with their sums."""
-    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=SIMPLE, show_footer=True, pad_edge=False)
+    from farthing.cli.tables import table_of
+
+    table = table_of(title=title, show_footer=True)
     compressed, uncompressed = sum(row[2] for row in rows), sum(row[3] for row in rows)
     table.add_column(headings[0], footer="together")
     table.add_column(headings[1], no_wrap=True)
@@ -198,22 +198,20 @@ def _table(title: str, headings: tuple[str, str], rows: list[tuple[str, str, int
 
 
 def _show_starts(starts: list[ColdStart]) -> None:
-    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Table
+
+    from farthing.cli.tables import names, numbers, table_of
 
     if not starts:
         return
-    table = Table(title="cold start", title_justify="left", box=SIMPLE, pad_edge=False)
-    table.add_column("limits", no_wrap=True)
-    for heading in ("seconds", "floor", "ratio", "of CPU", "peak MB", "USD a million"):
-        table.add_column(heading, justify="right")
+    figures = numbers("seconds", "floor", "ratio", "of CPU", "peak MB", "USD a million")
+    table = table_of(*names("limits"), *figures, title="cold start")
     for it in starts:
         floor = "-", "-", "-"
         if it.floor_s:
             floor = f"{it.floor_s:.2f}", f"{it.ratio:.2f}", f"{it.cpu_ratio:.2f}"
-        figures = f"{it.peak_mb:.0f}", f"{Decimal(it.total) * MILLION:.2f}"
-        table.add_row(it.size.name, f"{it.taken_s:.2f}", *floor, *figures)
+        price = f"{Decimal(it.total) * MILLION:.2f}"
+        table.add_row(it.size.name, f"{it.taken_s:.2f}", *floor, f"{it.peak_mb:.0f}", price)
     Console(highlight=False).print(table)
 
 

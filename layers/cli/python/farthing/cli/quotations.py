@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Column, Table
 
+from farthing.cli.tables import numbers, table_of, texts
 from farthing.planning.keeping import BUCKET, TIERS, saved
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from farthing.planning.keeping import Keeping
     from farthing.planning.options import Option
     from farthing.planning.quote import Quote
@@ -18,14 +19,8 @@ if TYPE_CHECKING:
 
 def show(quotation: Quote, *, show_all: bool) -> None:
     """The cheapest option of each platform, or all; break-evens, and all that was assumed."""
-    table = Table(
-        Column("platform", overflow="fold"),
-        Column("profile", overflow="fold"),
-        *(Column(name, justify="right", no_wrap=True) for name in ("MB", "USD a year", "calls")),
-        *(Column(name, justify="right", no_wrap=True) for name in ("p50 ms", "cold")),
-        box=SIMPLE,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
+    table = table_of(
+        *texts("platform", "profile"), *numbers("MB", "USD a year", "calls", "p50 ms", "cold")
     )
     for option in quotation.options if show_all else _best_of_each(quotation.options):
         table.add_row(*_cells(option))
@@ -64,12 +59,7 @@ def show(quotation: Quote, *, show_all: bool) -> None:
 
 
 def _keeping(ways: list[Keeping]) -> Table:
-    table = Table(
-        "way",
-        *(Column(name, justify="right") for name in ("USD a year", "to bring it back once")),
-        box=SIMPLE,
-        pad_edge=False,
-    )
+    table = table_of("way", *numbers("USD a year", "to bring it back once"))
     for way in ways:
         back = f"{way.usd_restore:,.4f}" if way.restore else "-"
         table.add_row(way.name, f"{way.usd_year:,.4f}", back)

@@ -157,17 +157,12 @@ def _advice(tuning: Tuning) -> list[str]:
 
 
 def _show(tuning: Tuning) -> None:
-    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Column, Table
+
+    from farthing.cli.tables import numbers, table_of
 
     heads = ("MB", "vCPU", "ms p50", "p95", "rule", "USD/M x86", "arm64", "cold ms", "USD/M cold")
-    table = Table(
-        *(Column(head, justify="right", no_wrap=True) for head in heads),
-        box=SIMPLE,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    table = table_of(*numbers(*heads))
     for size in tuning.sizes:
         table.add_row(*_cells(size))
     console = Console(highlight=False, soft_wrap=True)

@@ -111,18 +111,11 @@ def _print_schedule(made: WarmPlan) -> None:
 
 
 def _show(made: WarmPlan) -> None:
-    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Column, Table
 
-    table = Table(
-        Column("way", no_wrap=True),
-        Column("what is kept", overflow="fold"),
-        *(Column(name, justify="right", no_wrap=True) for name in COLUMNS),
-        box=SIMPLE,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    from farthing.cli.tables import names, numbers, table_of, texts
+
+    table = table_of(*names("way"), *texts("what is kept"), *numbers(*COLUMNS))
     for way in made.ways:
         table.add_row(
             way.name,

@@ -138,21 +138,13 @@ def _seconds(deadline: str | None) -> int | None:
 
 
 def _show(quotation: BatchQuote) -> None:
-    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Column, Table
+
+    from farthing.cli.tables import numbers, table_of, texts
 
     run, best = quotation.run, quotation.cheapest
-    table = Table(
-        Column("way", overflow="fold"),
-        *(
-            Column(name, justify="right", no_wrap=True)
-            for name in ("workers", "hours", "USD", "USD per million rows", "in time")
-        ),
-        box=SIMPLE,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    figures = numbers("workers", "hours", "USD", "USD per million rows", "in time")
+    table = table_of(*texts("way"), *figures)
     for way in quotation.ways:
         table.add_row(
             f"{way.platform}, {way.profile}",

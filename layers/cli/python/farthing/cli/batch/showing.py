@@ -63,20 +63,8 @@ def _pace(rows: int, busy_ns: int) -> str:
 
 
 def _print(title: str, facts: Mapping[str, object]) -> None:
-    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Column, Table
 
-    table = Table(
-        Column("what", no_wrap=True),
-        Column("value", overflow="fold"),
-        box=SIMPLE,
-        pad_edge=False,
-        show_header=False,
-        title=escape(title),
-        title_justify="left",
-    )
-    for name, value in facts.items():
-        table.add_row(name, escape(str(value)))
-    Console(highlight=False).print(table)
+    from farthing.cli.tables import facts_table
+
+    Console(highlight=False).print(facts_table(title, facts))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.table import Column
-
     from farthing.billing.meter import Line
     from farthing.ledger.reconciliation.compare import Comparison
     from farthing.ledger.settlement.reading import Reader
@@ -25,18 +23,16 @@ def month_lines(found: Settlement) -> tuple[Line, ...]:
 
 def show_settlement(found: Settlement, reader: Reader) -> None:
     """A row for each function, what is booked to the house, and what a person should look at."""
-    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Column, Table
 
+    from farthing.cli.tables import numbers, table_of, texts
     from farthing.money import plain
 
     console = Console(highlight=False)
     if reader.entries or reader.records:
         console.print(f"Read {reader.entries} entries and {reader.records} records.")
     names = ("entries", "records", "matched", "measured $", "settled $", "drift")
-    columns = [Column(name, justify="right", no_wrap=True) for name in names]
-    table = Table(_named("function"), *columns, box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    table = table_of(*texts("function"), *numbers(*names))
     for one in found.functions:
         table.add_row(
             one.function,
@@ -63,15 +59,13 @@ def show_settlement(found: Settlement, reader: Reader) -> None:
 
 def show_comparison(found: Comparison) -> None:
     """A row for each function and item (`open` is unexplained), why they differ, and the rest."""
-    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Column, Table
+
+    from farthing.cli.tables import numbers, table_of, texts
 
     console = Console(highlight=False)
-    names = ("ours", "theirs", "ours $", "theirs $", "open $")
-    columns = [Column(name, justify="right", no_wrap=True) for name in names]
-    heads = _named("function"), _named("item")
-    table = Table(*heads, *columns, box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    sums = numbers("ours", "theirs", "ours $", "theirs $", "open $")
+    table = table_of(*texts("function", "item"), *sums)
     for row in found.rows:
         table.add_row(
             row.function or "-",
@@ -91,9 +85,3 @@ def show_comparison(found: Comparison) -> None:
         console.print(f"{kind}: {usd:.6f} USD, no usage", markup=False)
     for function, usd in found.foreign.items():
         console.print(f"not ours: {function}, {usd:.6f} USD, without the tag", markup=False)
-
-
-def _named(head: str) -> Column:
-    from rich.table import Column
-
-    return Column(head, overflow="fold")

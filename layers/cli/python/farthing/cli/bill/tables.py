@@ -77,12 +77,13 @@ def show_invoice(statement: Statement, *, as_json: bool, as_csv: bool) -> None:
         return
     from rich.markup import escape
 
+    from farthing.cli.tables import names, numbers, table_of
     from farthing.ledger.statements.sections import sections_of
 
-    table = _table(_title(statement), "rule")
-    for heading in ("quantity", "unit", "USD each", "USD"):
-        justify: Literal["left", "right"] = "left" if heading == "unit" else "right"
-        table.add_column(heading, justify=justify, no_wrap=True)
+    amounts = numbers("USD each", "USD")
+    table = table_of(
+        "rule", *numbers("quantity"), *names("unit"), *amounts, title=_title(statement)
+    )
     for section in sections_of(statement.lines):
         table.add_section()
         table.add_row(f"[bold]{escape(' '.join((section.title, section.plan)).rstrip())}[/]")
@@ -96,6 +97,8 @@ def _usage_table(
     title: str, by: str, rows: Iterable[UsageRow], loaded: Mapping[str, Bases] | None = None
 ) -> Table:
     """Columns that are 0 in every row are left out, but for calls and amounts."""
+    from farthing.cli.tables import numbers, table_of
+
     shown = list(rows)
     counts = {
         "calls": [row.calls for row in shown],
@@ -117,27 +120,10 @@ def _usage_table(
         bases = [loaded.get(row.name) for row in shown]
         columns["loaded USD"] = [_usd(one.loaded) if one else "-" for one in bases]
     columns["price USD"] = [_usd(row.price) for row in shown]
-    table = _table(title, by)
-    for heading in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = table_of(by, *numbers(*columns), title=title)
     for index, row in enumerate(shown):
         table.add_row(row.name or "-", *(column[index] for column in columns.values()))
     return table
-
-
-def _table(title: str, *headings: str) -> Table:
-    from rich.box import SIMPLE
-    from rich.table import Table
-
-    return Table(
-        *headings,
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
 
 
 def _title(statement: Statement) -> str:

@@ -35,40 +35,21 @@ def write_tables(*tables: RenderableType) -> None:
 
 def facts_table(title: str, facts: Mapping[str, object]) -> RenderableType:
     """Names and values, one a line."""
-    from rich.box import SIMPLE
-    from rich.markup import escape
-    from rich.table import Column, Table
+    from farthing.cli import tables
 
-    table = Table(
-        "what",
-        Column("value", overflow="fold"),
-        title=escape(title),
-        title_justify="left",
-        box=SIMPLE,
-        pad_edge=False,
-    )
-    for name, value in facts.items():
-        table.add_row(escape(name), escape(_said(value)))
-    return table
+    return tables.facts_table(title, {name: _said(value) for name, value in facts.items()})
 
 
 def columns_table(
     title: str, heads: Iterable[str], rows: Iterable[Iterable[object]]
 ) -> RenderableType:
     """A table whose first column is text and whose others are numbers."""
-    from rich.box import SIMPLE
     from rich.markup import escape
-    from rich.table import Column, Table
+
+    from farthing.cli.tables import numbers, table_of, texts
 
     first, *others = heads
-    table = Table(
-        Column(first, overflow="fold"),
-        *(Column(name, justify="right") for name in others),
-        title=escape(title),
-        title_justify="left",
-        box=SIMPLE,
-        pad_edge=False,
-    )
+    table = table_of(*texts(first), *numbers(*others), title=title)
     for row in rows:
         table.add_row(*(escape(_said(value)) for value in row))
     return table

@@ -107,23 +107,12 @@ def write_json(document: Any) -> None:
 
 def write_facts(title: str, facts: dict[str, object], *tables: object) -> None:
     """Names and values, one a line, then the tables."""
-    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Column, Table
 
-    table = Table(
-        Column("what", no_wrap=True),
-        Column("value", overflow="fold"),
-        box=SIMPLE,
-        pad_edge=False,
-        show_header=False,
-    )
-    for name, value in facts.items():
-        table.add_row(escape(name), escape(f"{value:,}" if type(value) is int else str(value)))
+    from farthing.cli.tables import facts_table
+
     console = Console(highlight=False)
-    console.print(escape(title), style="italic")
-    for each in (table, *tables):
+    for each in (facts_table(title, facts), *tables):
         console.print(each)
 
 

@@ -16,16 +16,11 @@ def ranking_tables(manifest: IndexManifest) -> Iterator[RenderableType]:
     """What the ranker's report says: plain facts in one table, figures by name in one each."""
     if manifest.ranking is None:
         return
-    from rich.box import SIMPLE
     from rich.markup import escape
-    from rich.table import Column, Table
 
-    plain = Table(
-        Column("ranking", no_wrap=True),
-        Column("", overflow="fold"),
-        box=SIMPLE,
-        pad_edge=False,
-    )
+    from farthing.cli.tables import names, table_of, texts
+
+    plain = table_of(*names("ranking"), *texts(""))
     grids = []
     for name, value in manifest.ranking.report.items():
         if isinstance(value, dict) and value and all(isinstance(v, dict) for v in value.values()):
@@ -37,17 +32,12 @@ def ranking_tables(manifest: IndexManifest) -> Iterator[RenderableType]:
 
 
 def _grid(name: str, rows: dict[str, dict[str, object]]) -> RenderableType:
-    from rich.box import SIMPLE
     from rich.markup import escape
-    from rich.table import Column, Table
+
+    from farthing.cli.tables import names, numbers, table_of
 
     heads = list(dict.fromkeys(head for row in rows.values() for head in row))
-    table = Table(
-        Column(escape(_spaced(name)), no_wrap=True),
-        *(Column(escape(head), justify="right") for head in heads),
-        box=SIMPLE,
-        pad_edge=False,
-    )
+    table = table_of(*names(escape(_spaced(name))), *numbers(*map(escape, heads)))
     for row, figures in rows.items():
         table.add_row(escape(row), *(escape(_said(figures.get(head, ""))) for head in heads))
     return table

@@ -73,16 +73,9 @@ def verify(index: Index, as_json: AsJson = False) -> None:
 
 
 def _segments(manifest: IndexManifest) -> RenderableType:
-    from rich.box import SIMPLE
-    from rich.table import Column, Table
+    from farthing.cli.tables import numbers, table_of
 
-    table = Table(
-        "segment",
-        *(Column(head, justify="right") for head in ("documents", "deleted", "MB")),
-        "tier",
-        box=SIMPLE,
-        pad_edge=False,
-    )
+    table = table_of("segment", *numbers("documents", "deleted", "MB"), "tier")
     for entry in manifest.segments:
         live, deleted = entry.rows - entry.deleted, entry.deleted
         table.add_row(entry.id, f"{live:,}", f"{deleted:,}", f"{entry.bytes / 1e6:.1f}", entry.tier)

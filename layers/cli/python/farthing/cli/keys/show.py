@@ -70,9 +70,10 @@ def _facts(tenant: Tenant, free: dict[str, tuple[int, int, int]]) -> dict[str, A
 
 def _show_tenants(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table("tenant", "plan", "left of its budgets", "keys")
+    from farthing.cli.tables import table_of
+
+    table = table_of("tenant", "plan", "left of its budgets", "keys")
     for row in rows:
         budgets = "\n".join(
             f"{window}: {facts['left_usd']} of {facts['limit_usd']} USD"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from farthing.cli.tables import names, numbers, table_of, texts
+
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from farthing.indexing.evaluation.report import Means, Report
     from farthing.indexing.evaluation.significance import Difference
 
@@ -47,18 +49,14 @@ def answer(found: dict[str, Any], *, explain: bool) -> None:
 
 def _hits(hits: list[dict[str, Any]], *, explain: bool) -> Table:
     explained = [hit.get("explain") or {} for hit in hits] if explain else []
-    names = list(dict.fromkeys(name for scores in explained for name in scores))
-    scores = [name for name in names if not name.endswith(PLACE)]
+    said = dict.fromkeys(name for scores in explained for name in scores)
+    scores = [name for name in said if not name.endswith(PLACE)]
     columns = list(dict.fromkeys(name for hit in hits for name in hit["document"]))
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("", "score", *scores):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in columns:
-        table.add_column(heading, overflow="fold")
+    table = table_of(*numbers("", "score", *scores), *texts(*columns))
     for rank, hit in enumerate(hits, 1):
         told = [_score(hit["explain"], name) for name in scores]
-        texts = [Text(str(hit["document"].get(name, ""))) for name in columns]
-        table.add_row(str(rank), f"{hit['score']:.3f}", *told, *texts)
+        cells = [Text(str(hit["document"].get(name, ""))) for name in columns]
+        table.add_row(str(rank), f"{hit['score']:.3f}", *told, *cells)
     return table
 
 
@@ -69,9 +67,7 @@ def _score(explained: dict[str, float], name: str) -> str:
 
 
 def _stages(charge: dict[str, Any]) -> Table:
-    table = Table("stage", "ms", "amount (USD)", box=SIMPLE, show_footer=True, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = table_of("stage", *numbers("ms", "amount (USD)"), show_footer=True)
     table.columns[0].footer = "total"
     table.columns[1].footer = f"{sum(stage['busy_ms'] for stage in charge['stages']):.3f}"
     table.columns[2].footer = charge["total"]
@@ -83,12 +79,8 @@ def _stages(charge: dict[str, Any]) -> Table:
 def report(found: Report) -> None:
     """A row for each group and way of answering, then times and what was left out."""
     console = Console(highlight=False)
-    headings = ("queries", "", "nDCG@10", "MRR", "R@100", "gain", "95 %", "p")
-    # All of it within 80 columns.
-    table = Table(*headings, box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    for place, column in enumerate(table.columns):
-        column.justify = "right" if place > 1 else "left"
-        column.no_wrap = True
+    figures = numbers("nDCG@10", "MRR", "R@100", "gain", "95 %", "p")
+    table = table_of(*names("queries", ""), *figures)
     for group, told in found.significance.items():
         words, default = found.bm25[group], found.default[group]
         table.add_row(f"{group} ({words.queries:,})", "bm25", *_scores(words))
