@@ -108,6 +108,7 @@ class _Pinned(http.client.HTTPSConnection):
         super().__init__(target.host, target.port, timeout=CONNECT_S, context=trust)
         self._address = address
         self._trust = trust
+        self._is_over = False
 
     def connect(self) -> None:
         bare = socket.create_connection((self._address, self.port), self.timeout)
@@ -115,18 +116,22 @@ class _Pinned(http.client.HTTPSConnection):
         self.sock = self._trust.wrap_socket(
             bare, server_hostname=self.host, do_handshake_on_connect=False
         )
+        if self._is_over:
+            raise TimeoutError
         self.sock.do_handshake()
+
+    def hang_up(self) -> None:
+        """Ends the call, from another thread: what waits for it fails, now or when it connects."""
+        self._is_over = True
+        if (connected := self.sock) is not None:
+            with suppress(OSError):
+                # The bare socket's own: TLS's would first take away what the call is just using.
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
 @contextmanager
-def _ended_after(seconds: float, connection: http.client.HTTPConnection) -> Iterator[None]:
-    """Shuts the connection down when the time is up; what waits for it fails then."""
-
-    def end() -> None:
-        with suppress(OSError, AttributeError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, end)
+def _ended_after(seconds: float, connection: _Pinned) -> Iterator[None]:
+    timer = threading.Timer(seconds, connection.hang_up)
     timer.daemon = True
     timer.start()
     try:

@@ -133,9 +133,13 @@ def _work(pipe: Connection[Answer, Setup | Task | None]) -> None:
     except FarthingError as error:
         pipe.send(Broken("it cannot begin", time.monotonic_ns() - started_ns, error))
         return
-    pipe.send(Ready())
-    while (task := tasks.get()) is not None:
-        pipe.send(_answer(runner, task, halted))
+    try:
+        pipe.send(Ready())
+        while (task := tasks.get()) is not None:
+            pipe.send(_answer(runner, task, halted))
+    except OSError:
+        # The listener hears it too. It removes what is left here, and ends the process after that.
+        listening.join()
 
 
 def _open(setup: Setup) -> ShardRunner:
@@ -186,12 +190,21 @@ def _listen(
         try:
             task = pipe.recv()
         except (EOFError, OSError):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             os._exit(ORPHANED)
         if task is None:
             halted.set()
         if not isinstance(task, Setup):
             tasks.put(task)
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder in which another thread is working."""
+    gone = folder.with_suffix(".gone")
+    # Under another name nobody puts more into it while it is emptied.
+    with suppress(OSError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _has_stderr() -> bool:

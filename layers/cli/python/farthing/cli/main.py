@@ -57,7 +57,8 @@ app.add_typer(warm.app, name="warm")
 def main() -> None:
     """Exit codes: 0 done, 1 refused or failed with one sentence on stderr, 2 wrong usage."""
     try:
-        app()
+        # However Python was started: usage is told as it is typed.
+        app(prog_name="farthing")
     except FarthingError as error:
         sys.exit(f"farthing: {error}")
     except BrokenPipeError:

@@ -107,6 +107,7 @@ class Crew:
         self._waiting: deque[Shard] = deque()
         self._attempts: Counter[int] = Counter()
         self._stillborn = 0
+        self._is_ending = False
 
     def run(self, shards: Sequence[Shard], workers: int, stop: Stop) -> None:
         """Until every shard is done or given up, or until `stop`."""
@@ -141,6 +142,7 @@ class Crew:
 
     def _end(self) -> None:
         """Waits for the shards that run to end after their windows; no other begins."""
+        self._is_ending = True
         self._waiting.clear()
         for task in self._tasks.values():
             task.worker.stop.remote()
@@ -196,6 +198,8 @@ class Crew:
             raise cause
         if cause is None and self._on_cluster:
             count_interruption(self._opened.storage, reason)
+        if self._is_ending:
+            return
         if task.shard is not None:
             self._again(task.shard, reason)
         else:

@@ -149,7 +149,9 @@ class _Run:
         task, worker.task = worker.task, None
         if isinstance(answer, Broken):
             if task is not None:
-                self._lose(task, answer.reason, answer.busy_ns, tries_again=answer.error is None)
+                # A worker that was told to end takes no other shard.
+                tries_again = answer.error is None and not self._is_ending
+                self._lose(task, answer.reason, answer.busy_ns, tries_again=tries_again)
             if answer.error is not None:
                 raise answer.error
         if isinstance(answer, Ready):

@@ -66,10 +66,10 @@ def _level(port: int, path: str, body: bytes, in_flight: int) -> Level:
 
 
 def _call_until(ends_s: float, port: int, path: str, body: bytes, taken_ms: list[float]) -> None:
-    """Calls one after the other on one connection; it ends early at the first refusal."""
+    """Calls one after the other on one connection, at least once; ends at the first refusal."""
     connection = http.client.HTTPConnection(HOST, port, timeout=READY_S_MAX)
     try:
-        while time.monotonic() < ends_s:
+        while not taken_ms or time.monotonic() < ends_s:
             begun_ns = time.perf_counter_ns()
             connection.request("POST", path, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
@@ -86,8 +86,6 @@ def _call_until(ends_s: float, port: int, path: str, body: bytes, taken_ms: list
 @contextmanager
 def _server(subject: Subject, quota: Quota) -> Iterator[int]:
     """The function as a server with one vCPU, ready, on a port of its own."""
-    with socket.create_server((HOST, 0)) as free:
-        port = free.getsockname()[1]
     environ = {
         **subject.environ,
         "FARTHING_PLATFORM": "knative",
@@ -95,14 +93,18 @@ def _server(subject: Subject, quota: Quota) -> Iterator[int]:
         "FARTHING_VCPU_MILLI": str(POD_MILLI),
         "FARTHING_RECORDER": "none",
     }
-    plan = json.dumps({"function": subject.function, "serve": port})
     with quota.held(POD_MILLI) as prefix:
-        process = subprocess.Popen(  # noqa: S603 - our own runner, no shell of the user's
-            [*prefix, sys.executable, str(RUNNER), plan],
-            env=own_environ(environ),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        # Handed over as it listens, so that nobody else can take the port meanwhile.
+        with socket.create_server((HOST, 0)) as listener:
+            port, handle = listener.getsockname()[1], listener.fileno()
+            plan = json.dumps({"function": subject.function, "serve": handle})
+            process = subprocess.Popen(  # noqa: S603 - our own runner, no shell of the user's
+                [*prefix, sys.executable, str(RUNNER), plan],
+                env=own_environ(environ),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(handle,),
+            )
         try:
             _wait_until_ready(process, port)
             yield port

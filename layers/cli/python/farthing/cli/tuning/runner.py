@@ -6,8 +6,8 @@ function alone. Its argument is a JSON object; its last line of output is anothe
     {"function": "classify", "event": {...}, "calls": 200, "rest_s": 0.02, "spawned_ns": 0}
     {"init_ms": 180.1, "first_ms": 1.9, "warm_ms": [...], "peak_mb": 61, "answer": "..."}
 
-With "serve" it is an HTTP server on that port instead. `init_ms` counts from `spawned_ns` on the
-monotonic clock, or from the process's own start where that is 0.
+With "serve" it is an HTTP server on that inherited socket instead. `init_ms` counts from
+`spawned_ns` on the monotonic clock, or from the process's own start where that is 0.
 """
 
 from __future__ import annotations
@@ -70,10 +70,13 @@ def load(function: str) -> Any:
         return importlib.import_module("farthing.serving.entry").Entry(function)
 
 
-def serve(entry: Any, port: int) -> None:
+def serve(entry: Any, handle: int) -> None:
+    import socket
+
     import uvicorn
 
-    uvicorn.run(entry, host="127.0.0.1", port=port, log_level="error", access_log=False)
+    config = uvicorn.Config(entry, log_level="error", access_log=False)
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=handle)])
 
 
 def timed(entry: Any, event: Any, context: Context) -> tuple[float, Any]:

@@ -112,6 +112,7 @@ class ContainerCredentials:
 
     def _ask(self) -> Told:
         # Few processes get their key so, and the import takes 40 ms.
+        from urllib.error import HTTPError
         from urllib.request import Request, urlopen
 
         request = Request(self._address, headers=self._authorization())  # noqa: S310 - checked
@@ -119,6 +120,9 @@ class ContainerCredentials:
             with urlopen(request, timeout=AGENT_S_MAX) as answer:  # noqa: S310
                 return msgspec.json.decode(answer.read(), type=Told)
         except (OSError, msgspec.MsgspecError) as error:
+            if isinstance(error, HTTPError):
+                # A refusal holds its connection open.
+                error.close()
             raise StoreUnavailable(
                 f"The container's agent gives no AWS access key ({type(error).__name__}). See "
                 "that the function has a role."

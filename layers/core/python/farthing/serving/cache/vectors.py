@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Vectors = Literal["float32", "float16", "int8"]
 # Little-endian, as on every machine that serves; the array module has no order of its own.
 SCALE = struct.Struct("<f")
+# Below it a float32 has fewer digits, and a row would not be so many steps of its scale any more.
+SCALE_MIN = 2.0**-126
 INT8_MAX = 127
 
 
@@ -60,11 +62,9 @@ def _of_float16(payload: bytes) -> bytes:
 
 def _as_int8(row: bytes) -> bytes:
     floats = array("f", row)
-    packed = SCALE.pack(max(map(abs, floats)) / INT8_MAX)
+    packed = SCALE.pack(max(SCALE_MIN, max(map(abs, floats)) / INT8_MAX))
     # What will be read, not what was computed.
     (scale,) = SCALE.unpack(packed)
-    if not scale:
-        return packed + bytes(len(floats))
     return packed + array("b", [round(value / scale) for value in floats]).tobytes()
 
 

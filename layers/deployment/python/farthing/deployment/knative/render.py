@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from farthing.deployment.project import Project
 
 OVERLAYS = "knative/overlays"
-RENDER_S_MAX = 60
+RENDER_S_MAX = 300
 # What kustomize prints is plain YAML, and long: libyaml reads it eight times as fast.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -147,9 +147,12 @@ class Gatherer:
 
     def _begin(self, unit: Unit) -> bool:
         """Whether anybody can still be answered with it; if so it waits no more."""
-        latest_ns = time.perf_counter_ns() + RESERVE_NS + unit.model.cost_ns(unit.tokens)
+        back_ns = time.perf_counter_ns() + RESERVE_NS
+        latest_ns = back_ns + unit.model.cost_ns(unit.tokens)
         late = {one.call: None for one in unit.waiters if one.call.deadline_ns < latest_ns}
         for call in late:
+            if call.deadline_ns >= back_ns:
+                unit.model.doubt()
             self._drop(call)
             self._ended.append((call, _too_late()))
         if not unit.waiters:

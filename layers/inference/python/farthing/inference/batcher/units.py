@@ -46,6 +46,12 @@ class Model:
         else:
             self.ns_per_token, self._is_measured = latest, True
 
+    def doubt(self) -> None:
+        """A call is refused for what was expected of it. The machine may have stood still in the
+        run that told so, and where every call is refused no other would tell.
+        """
+        self.ns_per_token -= self.ns_per_token // PACE_MEMORY
+
 
 class Waiter(NamedTuple):
     """A call that waits for a unit as its text at `place`; `cost_ns` is what it adds to the queue,
