@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     Serve = Callable[..., Server]
+
+# The forge's environment has none.
+if find_spec("hypothesis"):
+    from hypothesis import HealthCheck, settings
+
+    # How long an example takes says how busy the machine is, and nothing of what it shows.
+    settings.register_profile(
+        "farthing", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("farthing")
 
 
 @pytest.fixture(scope="session")

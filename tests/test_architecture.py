@@ -48,7 +48,7 @@ def modules_after(statement: str, **environ: str) -> set[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
 
@@ -116,7 +116,7 @@ def test_the_wheel_holds_every_layer_the_price_book_and_the_bundles(tmp_path: Pa
         cwd=ROOT,
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=600,
     )
     (wheel,) = tmp_path.glob("*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())

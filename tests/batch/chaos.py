@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 FARTHING = Path(sys.executable).with_name("farthing")
 POLL_S = 0.02
+# A job that is started so often does not end at all.
+STARTS_MAX = 100
 
 
 def clean_environ(**environ: str) -> dict[str, str]:
@@ -79,10 +82,13 @@ class Job:
 
     def run_under_fire(self, shots: int, seed: int, pause_s: tuple[float, float]) -> None:
         """Runs it while its processes are killed at random, `shots` times; every third shot hits
-        the parent, and a parent that ended is started again with `resume`."""
+        the parent, and a parent that ended is started again with `resume`.
+
+        Where the job ends before the last shot, which came too late then, all begins anew.
+        """
         choose = random.Random(seed)
         command = self.command
-        while True:
+        for _ in range(STARTS_MAX):
             with subprocess.Popen(
                 command,
                 env=clean_environ(),
@@ -93,11 +99,20 @@ class Job:
                     time.sleep(choose.uniform(*pause_s))
                     self._shoot(parent, choose)
                 code = parent.wait()
-            if code == 0:
+            if code == 0 and sum(self.kills.values()) == shots:
                 return
+            if code == 0:
+                self._forget()
             # Before there is a plan, there is nothing to resume.
             planned = (self.out / "_farthing" / "plan.json").is_file()
             command = self.resume if planned else self.command
+        raise RuntimeError(f"The job was started {STARTS_MAX} times, and did not end under fire.")
+
+    def _forget(self) -> None:
+        shutil.rmtree(self.out)
+        for file in self.ledger.parent.glob(f"{self.ledger.name}*"):
+            file.unlink()
+        self.kills = dict.fromkeys(self.kills, 0)
 
     def _shoot(self, parent: subprocess.Popen[bytes], choose: random.Random) -> None:
         workers = _children(parent.pid)

@@ -10,18 +10,25 @@ import json
 import os
 import signal
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import msgspec
 import psutil
 
 from farthing.batch.engines import Event, Finished, Started
+from farthing.batch.engines import actors as engine_actors
 from farthing.batch.engines.ray import RayEngine
 from farthing.batch.interruption import Stop, placement
 from farthing.batch.jobs import open_job
 from farthing.errors import FarthingError
 from tests.batch.jobs import parts, settings_of
+
+if TYPE_CHECKING:
+    from farthing.batch.job import Done, Shard
 
 
 class Run(msgspec.Struct):
@@ -50,14 +57,35 @@ def _steady() -> float:
 
 
 def actors(root_pid: int) -> list[psutil.Process]:
-    return [
-        process
-        for process in psutil.Process(root_pid).children(recursive=True)
-        if any(word.startswith("ray::Worker") for word in process.cmdline())
-    ]
+    found = []
+    for process in psutil.Process(root_pid).children(recursive=True):
+        # One may have ended meanwhile.
+        with suppress(psutil.Error):
+            if any(word.startswith("ray::Worker") for word in process.cmdline()):
+                found.append(process)
+    return found
+
+
+def held_at(run: Run) -> type[engine_actors.Worker]:
+    """Workers that end no shard at which they are to be killed, however late the kill comes."""
+    # Ray takes the class to the workers by its contents, which have no module of this name.
+    kill_at, kill_times = run.kill_at, run.kill_times
+
+    class Worker(engine_actors.Worker):
+        def run(self, shard: Shard, attempt: int) -> Done:
+            if shard.number in kill_at and attempt <= kill_times:
+                threading.Event().wait()
+            return super().run(shard, attempt)
+
+    return Worker
 
 
 def do(run: Run) -> dict[str, Any]:
+    with patch.object(engine_actors, "Worker", held_at(run)):
+        return _do(run)
+
+
+def _do(run: Run) -> dict[str, Any]:
     opened, stop = open_job(run.out), Stop()
     told: dict[str, Any] = {"events": [], "raised": None, "steady": _NONE}
 

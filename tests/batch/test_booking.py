@@ -199,9 +199,11 @@ def test_the_tenants_budget_is_charged_when_the_entries_are_sealed(
     run: Opened, settings: Settings, ledger: Any
 ) -> None:
     ledger.put_tenant(Tenant(name="acme", budgets=(Budget("day", PICO_PER_USD),)))
-    dones = run.done()
-    ledger.append(entry_of(run.job, done, settings) for done in dones.values())
-    at_ms = max(done.at_ms for done in dones.values())
+    dones = run.done().values()
+    at_ms = max(done.at_ms for done in dones)
+    # Of one day, whenever it is midnight.
+    dated = [msgspec.structs.replace(done, at_ms=at_ms) for done in dones]
+    ledger.append(entry_of(run.job, done, settings) for done in dated)
     later_ms = at_ms + 3 * 3_600_000
     valuer = Valuer(read_plans(settings.plans))
     for _ in range(2):

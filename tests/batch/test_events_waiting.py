@@ -115,7 +115,7 @@ def test_one_that_fails_keeps_no_other_waiting(
 def test_a_webhook_that_failed_at_first_is_called_again(
     shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    later_ns = 0
+    began_ns, later_ns = time.time_ns(), 0
 
     def getaddrinfo(_host: str, port: int, *_: object, **__: object) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
@@ -131,7 +131,7 @@ def test_a_webhook_that_failed_at_first_is_called_again(
                 trust=receiver.trust,
             )
 
-        clock = SimpleNamespace(time_ns=lambda: time.time_ns() + later_ns)
+        clock = SimpleNamespace(time_ns=lambda: began_ns + later_ns)
         monkeypatch.setattr("farthing.batch.requests.Webhooks", on_loopback)
         monkeypatch.setattr("farthing.batch.webhooks.socket.getaddrinfo", getaddrinfo)
         monkeypatch.setattr("farthing.batch.deliveries.time", clock)

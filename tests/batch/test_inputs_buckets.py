@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,10 +15,9 @@ from farthing.batch.errors import InputChanged, InputInvalid
 from farthing.batch.inputs import Reader, find_inputs, plan_shards, sources
 from farthing.errors import StorageUnavailable
 from tests.batch.files import ENDINGS, flat, job_of, read_all, write
-from tests.functions.server import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     Bucket = Callable[[str], str]
@@ -44,6 +44,14 @@ def bucket(client: Any) -> str:
 @pytest.fixture
 def uri(bucket: str, moto_server: str) -> Bucket:
     return lambda key: f"s3://{bucket}/{key}?region=us-east-1&endpoint={moto_server}"
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address at which nobody answers, and nobody else begins to."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def put(client: Any, bucket: str, key: str, content: bytes) -> None:
@@ -169,21 +177,23 @@ def test_refused_credentials_are_told_without_them(client: Any, key: str) -> Non
 
 
 def test_missing_credentials_are_told(
-    client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nobody: str
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    address = f"s3://bucket/rows.csv?region=r&endpoint=http://127.0.0.1:{free_port()}"
+    address = f"s3://bucket/rows.csv?region=r&endpoint={nobody}"
     with pytest.raises(InputInvalid, match="Give it a key or a role"):
         find_inputs([address])
 
 
-def test_a_store_that_does_not_answer_is_told(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_does_not_answer_is_told(
+    client: Any, monkeypatch: pytest.MonkeyPatch, nobody: str
+) -> None:
     monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    address = f"s3://bucket/rows.csv?region=r&endpoint=http://127.0.0.1:{free_port()}"
+    address = f"s3://bucket/rows.csv?region=r&endpoint={nobody}"
     with pytest.raises(StorageUnavailable, match=r"s3://bucket/rows\.csv cannot be read now"):
         find_inputs([address])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import random
 import subprocess
 import sys
 import time
@@ -93,7 +94,7 @@ def test_broken_parquet_is_refused(tmp_path: Path, broken: str) -> None:
         begins = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
         file.write_bytes(content[:begins] + bytes(20) + content[begins + 20 :])
     elif broken == "page":
-        file.write_bytes(content[:300] + os.urandom(3_000) + content[3_300:])
+        file.write_bytes(content[:300] + random.Random(7).randbytes(3_000) + content[3_300:])
     elif broken == "length":
         file.write_bytes(content[:-10])
     elif broken == "type":

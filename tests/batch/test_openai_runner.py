@@ -36,7 +36,7 @@ def shop(tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr(survey, "SHARD_TEXTS_MAX", 8)
     one = Shop(tmp_path, models_dir)
     yield one
-    one.service.stop()
+    one.stop()
 
 
 def embeddings(count: int = 20) -> list[dict[str, Any]]:
@@ -253,7 +253,7 @@ def test_workers_beside_each_other_come_to_one_output_and_the_house_pays_for_the
     assert [one["custom_id"] for one in answers] == [f"r{i}" for i in range(60)]
     told = shop.batch(batch_id)
     for other in others:
-        other.service.stop()
+        other.stop()
     assert shop.sold_keys() == [(batch_id, number) for number in range(1, 9)]
     sold = sum(cents(one["response"]["body"]["charge"]) for one in answers)
     assert sold == cents(told["charge"])
@@ -326,7 +326,7 @@ def test_a_spent_budget_refuses_the_requests_as_it_does_single_calls(
     before = Shop(tmp_path, models_dir)
     assert before.service.accounts.store is not None
     before.service.accounts.store.put_tenant(Tenant(name="local", budgets=(Budget("day", 0),)))
-    before.service.stop()
+    before.stop()
     shop = Shop(tmp_path, models_dir)
     batch_id = shop.begin(embeddings(3))
     shop.runner.run_pending()

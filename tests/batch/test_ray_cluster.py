@@ -9,9 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from farthing.batch.interruption import INTERRUPTIONS_MAX, interruptions
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RAY = Path(sys.executable).with_name("ray")
-START_S_MAX = 60
+START_S_MAX = 240
 STEADY = 10
 pytest.importorskip("ray")
 
@@ -66,15 +68,26 @@ def cluster(cloud: Cloud, models_dir: Path) -> Iterator[tuple[str, int]]:
         try:
             yield _address(head, Path(files, "log")), head.pid
         finally:
-            head.terminate()
-            head.wait(START_S_MAX)
+            _end(head)
+
+
+def _end(head: subprocess.Popen[bytes]) -> None:
+    """Ends the cluster and all of its processes, which write to its files to the last."""
+    processes = psutil.Process(head.pid).children(recursive=True)
+    head.terminate()
+    head.wait(START_S_MAX)
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=START_S_MAX)
 
 
 def _address(head: subprocess.Popen[bytes], log: Path) -> str:
     """What `ray start` says to join by."""
     deadline_s = time.monotonic() + START_S_MAX
     while time.monotonic() < deadline_s and head.poll() is None:
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        whole, _, _ = log.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+        for line in whole.splitlines():
             if "--address=" in line:
                 return line.partition("--address=")[2].strip("' \x1b[0m")
         time.sleep(0.1)

@@ -50,9 +50,15 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     with cloud_running() as running:
         # What moto's interpreter itself asks, it asks of a server at this port.
         monkeypatch.setenv("MOTO_PORT", running.endpoint.rpartition(":")[2])
-        config = json.dumps({"stepfunctions": {"execute_state_machine": True}}).encode()
-        urlopen(Request(f"{running.endpoint}/moto-api/config", data=config, method="POST")).close()
+        configure(running, is_executing=True)
         yield running
+        # It is one for the whole process, in which other tests execute nothing.
+        configure(running, is_executing=False)
+
+
+def configure(cloud: Cloud, *, is_executing: bool) -> None:
+    config = json.dumps({"stepfunctions": {"execute_state_machine": is_executing}}).encode()
+    urlopen(Request(f"{cloud.endpoint}/moto-api/config", data=config, method="POST")).close()
 
 
 def reduced(queue: str, bucket: str) -> dict[str, Any]:
@@ -88,20 +94,34 @@ def is_finished(answer: dict[str, Any]) -> bool:
 
 
 def work_off(cloud: Cloud, queue: str, function: Any, seen: list[Any], ended: Stop) -> None:
-    """Answers each message as Lambda would answer the state machine."""
+    """Answers each message as Lambda would answer the state machine; tells if it cannot."""
     states = boto3.client("stepfunctions")
-    while not ended.is_set():
-        for message in cloud.take_all(queue):
-            asked = json.loads(message["Body"])
-            seen.append(asked["Payload"])
-            answer = function.handler(asked["Payload"], Context())
-            output = json.dumps({"finished": is_finished(answer)})
-            states.send_task_success(taskToken=asked["token"], output=output)
+    try:
+        while not ended.is_set():
+            for body in received(cloud, queue):
+                asked = json.loads(body)
+                seen.append(asked["Payload"])
+                answer = function.handler(asked["Payload"], Context())
+                output = json.dumps({"finished": is_finished(answer)})
+                states.send_task_success(taskToken=asked["token"], output=output)
+    finally:
+        ended.set("its worker ended")
+
+
+def received(cloud: Cloud, queue: str) -> list[str]:
+    """What is there for the first time. Nothing is deleted: moto may lose what is sent at that very
+    moment, and the state machine would wait for it for ever."""
+    found = cloud.sqs.receive_message(
+        QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=3600, WaitTimeSeconds=1
+    )
+    return [message["Body"] for message in found.get("Messages", [])]
 
 
 def ended_as(execution: str) -> str:
     states = boto3.client("stepfunctions")
+    gives_up_s = time.monotonic() + 120
     while (found := states.describe_execution(executionArn=execution)["status"]) == "RUNNING":
+        assert time.monotonic() < gives_up_s, "the execution does not end"
         time.sleep(0.1)
     return str(found)
 
@@ -138,7 +158,7 @@ def test_the_definition_hands_every_shard_to_the_function_and_ends_the_job(
     worker.start()
     try:
         engine = StepFunctionsEngine(settings, machine, poll_s=0.2)
-        manifest = run_job(opened, engine, settings, lambda _event: None, Stop())
+        manifest = run_job(opened, engine, settings, lambda _event: None, ended)
         status = ended_as(f"{machine.replace('stateMachine', 'execution')}:{opened.job.id}")
     finally:
         ended.set("done")

@@ -6,8 +6,10 @@ import json
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from starlette.testclient import TestClient
 
+from farthing.billing.recorders import spool
 from farthing.serving.service import Service
 from farthing.settings import read_settings
 
@@ -41,9 +43,15 @@ class KeepingService:
         assert store is not None
         self.store: JobStore = store
 
+    def stop(self) -> None:
+        """The ledger has everything afterwards, however long a slow machine takes over it."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(spool, "CLOSE_S", 60.0)
+            self.service.stop()
+
     def entries(self) -> list[dict[str, Any]]:
         """What the ledger has in the end, read as any other program would."""
-        self.service.stop()
+        self.stop()
         with sqlite3.connect(self._ledger) as database:
             rows = database.execute(
                 "SELECT writer, number, tenant, body FROM entries ORDER BY writer, number"

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import pty
-import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from farthing.cli.batch import progress
 from farthing.cli.main import main
 from tests.batch.chaos import clean_environ, write_rows
 from tests.batch.jobs import titles
 from tests.batch.metadata import EC2_PATH, Metadata, running
 
+# A bound for a machine that is busy with other things.
+ENDED_S = 300
 FARTHING = Path(sys.executable).with_name("farthing")
+HALFWAY = Path(__file__).with_name("halfway.py")
 HEAD = "id\ttitle\n"
 
 
@@ -55,6 +60,8 @@ class Shop:
         settings = {"FARTHING_MODELS": str(models), "XDG_STATE_HOME": str(folder / "state")}
         self.environ = clean_environ(**settings)
         monkeypatch.chdir(folder)
+        # However long a busy machine takes, no run tells how far it is on the way.
+        monkeypatch.setattr(progress, "LINE_EVERY_S", math.inf)
         for name in {*os.environ} - {*self.environ}:
             monkeypatch.delenv(name)
         for name, value in (settings | {"COLUMNS": "140"}).items():
@@ -83,14 +90,14 @@ class Shop:
             return Ended(1, said.out, f"{said.err}{code}\n")
         return Ended(int(str(code or 0)), said.out, said.err)
 
-    def spawn(self, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    def spawn(self, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """The command in a process of its own."""
         return subprocess.run(
-            [str(FARTHING), *arguments],
+            command,
+            env={**self.environ, **environ},
             capture_output=True,
             text=True,
-            timeout=120,
-            **{"env": self.environ, **more},
+            timeout=ENDED_S,
         )
 
     def rows(self, out: str) -> list[dict[str, Any]]:
@@ -143,12 +150,19 @@ def test_a_terminal_sees_how_far_it_is_and_a_pipe_does_not(shop: Shop) -> None:
     listening = threading.Thread(target=listen)
     listening.start()
     command = [str(FARTHING), *shop.arguments("--shard-rows", "50", "--workers", "1")]
-    done = subprocess.run(
-        command, env=shop.environ, stdout=subprocess.PIPE, stderr=theirs, check=True
-    )
-    os.close(theirs)
-    listening.join()
-    os.close(ours)
+    try:
+        done = subprocess.run(
+            command,
+            env=shop.environ,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            check=True,
+            timeout=ENDED_S,
+        )
+    finally:
+        os.close(theirs)
+        listening.join()
+        os.close(ours)
     said = b"".join(heard).decode()
     assert "Scoring rows" in said
     assert "of 300" in said
@@ -163,8 +177,9 @@ def test_json_is_the_manifest_and_nothing_else(shop: Shop) -> None:
 
 
 def test_what_was_run_is_in_the_users_own_ledger(shop: Shop) -> None:
+    begun = datetime.now(UTC).date().isoformat()
     manifest = json.loads(shop.run("--json", "--tenant", "corner-shop").stdout)
-    usage = shop.call("bill", "usage", "--tenant", "corner-shop", "--json")
+    usage = shop.call("bill", "usage", "--tenant", "corner-shop", "--since", begun, "--json")
     assert json.loads(usage.stdout)["total"] == manifest["charge"]["total"]
 
 
@@ -271,13 +286,11 @@ def test_a_full_disk_ends_the_run_in_a_sentence_and_it_goes_on_when_there_is_roo
     shop: Shop,
 ) -> None:
     write_rows(shop.folder / "many.tsv", titles(), 6_000)
-
-    def nearly_full() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
-
+    # No file beyond 390 blocks of 512 bytes.
+    nearly_full = ("sh", "-c", 'ulimit -f 390 && exec "$@"', "sh")
     ledger = ("--ledger", "memory:")
     arguments = shop.arguments(*ledger, "--shard-rows", "6000", file="many.tsv")
-    full = shop.spawn(*arguments, preexec_fn=nearly_full)
+    full = shop.spawn(*nearly_full, str(FARTHING), *arguments)
     assert full.returncode == 1
     assert "cannot be written" in full.stderr
     assert "Traceback" not in full.stderr
@@ -289,14 +302,13 @@ def test_a_full_disk_ends_the_run_in_a_sentence_and_it_goes_on_when_there_is_roo
 def test_sigterm_ends_with_75_and_resume_goes_on(shop: Shop) -> None:
     write_rows(shop.folder / "many.tsv", titles(), 30_000)
     arguments = shop.arguments("--workers", "1", "--shard-rows", "500", file="many.tsv")
-    with subprocess.Popen(
-        [str(FARTHING), *arguments], env=shop.environ, stderr=subprocess.PIPE, text=True
-    ) as process:
-        deadline_s = time.monotonic() + 30
-        while not list((shop.folder / "out").glob("part-*")) and time.monotonic() < deadline_s:
+    command = [sys.executable, str(HALFWAY), *arguments]
+    with subprocess.Popen(command, env=shop.environ, stderr=subprocess.PIPE, text=True) as process:
+        while not list((shop.folder / "out" / "_farthing" / "done").glob("*.json")):
+            assert process.poll() is None
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=ENDED_S)
     assert process.returncode == 75
     assert "farthing batch resume" in said
     assert "Traceback" not in said
@@ -320,13 +332,12 @@ def test_a_spot_machine_that_is_taken_back_ends_with_75(shop: Shop) -> None:
     metadata = Metadata()
     metadata.notices[EC2_PATH] = json.dumps({"action": "stop", "time": "2026-11-22T13:00:00Z"})
     with running(metadata) as url:
-        environ = {
-            **shop.environ,
+        services = {
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": url,
             "ALIBABA_CLOUD_METADATA_ENDPOINT": url,
         }
         arguments = shop.arguments("--spot", "--shard-rows", "500", file="many.tsv")
-        done = shop.spawn(*arguments, env=environ)
+        done = shop.spawn(sys.executable, str(HALFWAY), *arguments, **services)
     assert done.returncode == 75
     assert "EC2" in done.stderr
     status = json.loads(shop.batch("status", "out", "--json").stdout)

@@ -206,7 +206,7 @@ def test_the_installed_command_says_the_same(ledger: str) -> None:
         env={"PATH": os.environ["PATH"], "FARTHING_PLANS": PLANS},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == bill(*asked).stdout

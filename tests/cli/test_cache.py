@@ -31,7 +31,7 @@ def test_a_table_and_a_sentence_say_what_a_cache_is_worth(trace: str) -> None:
         [FARTHING, "cache", "plan", trace, "--text", "query"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert "DynamoDB on demand" in done.stdout

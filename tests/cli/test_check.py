@@ -21,7 +21,7 @@ def check(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", entry, "check", "deploy", "--project", str(folder), *options],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
     )
 
 

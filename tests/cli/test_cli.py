@@ -25,7 +25,7 @@ def farthing(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str
         env={**clean, "COLUMNS": "140", **environ},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 

@@ -24,7 +24,7 @@ def index(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess
         env={**clean, "COLUMNS": "140", **environ},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 

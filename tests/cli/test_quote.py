@@ -22,7 +22,7 @@ def quote(*arguments: str) -> subprocess.CompletedProcess[str]:
         env={**clean, "COLUMNS": "140"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 

@@ -160,7 +160,7 @@ def test_help_teaches_every_command(command: list[str]) -> None:
 def test_the_installed_command_answers_and_refuses_by_its_exit_code(index: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(FARTHING), "search", *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
     answered = run("query", str(index), "iphone")
     assert (answered.returncode, answered.stderr) == (0, "")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TITLES = ["bosch series 4 fridge freezer 186cm", "canon eos 2000d kit"]
 COMMAND = farthing("serve", "--port", "{port}")
-ENDED_S = 30
+ENDED_S = 120
 # Uvicorn ends what it does, and then dies of the signal that it got.
 STOPPED = -signal.SIGTERM
 
@@ -65,11 +65,18 @@ def test_a_server_that_is_killed_computes_what_waits_when_it_is_back(
 ) -> None:
     state = {"XDG_STATE_HOME": str(tmp_path / "state")}
     first = serve(COMMAND, state)
-    # Many texts each, so that some of the jobs still wait when the process is killed.
-    told = [submit(first, [f"{title} {number}" for title in TITLES * 200]) for number in range(12)]
+    box = tmp_path / "state" / "farthing" / "jobs" / "in"
+    told: list[dict[str, Any]] = []
+    while not list(box.glob("*")):
+        os.kill(first.process.pid, signal.SIGCONT)
+        # Many texts each, so that some of the jobs still wait when the process is stopped.
+        for number in range(12):
+            told.append(submit(first, [f"{title} {number}" for title in TITLES * 200]))
+        os.kill(first.process.pid, signal.SIGSTOP)
+        os.waitpid(first.process.pid, os.WUNTRACED)
     os.kill(first.process.pid, signal.SIGKILL)
     first.process.wait()
-    assert list((tmp_path / "state" / "farthing" / "jobs" / "in").iterdir())
+    assert list(box.iterdir())
     second = serve(COMMAND, state)
     jobs = [ended(second, one["id"]) for one in told]
     assert {job["status"] for job in jobs} == {"succeeded"}

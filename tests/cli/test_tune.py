@@ -33,7 +33,7 @@ def tune(*arguments: str, folder: Path = ROOT, **environ: str) -> subprocess.Com
         env={**clean, "COLUMNS": "140", **environ},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
     )
 
 

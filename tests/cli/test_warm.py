@@ -38,7 +38,7 @@ def test_a_table_and_a_sentence_say_which_way_is_cheapest(trace: str) -> None:
         [FARTHING, "warm", "plan", trace, "--p99-ms", "100"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     for way in ("plain", "pings", "snapshot", "schedule", "floor"):

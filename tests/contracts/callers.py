@@ -2,7 +2,8 @@
 
 `python -m tests.contracts.callers URL TENANT THREADS MODE`: in mode `calls` every thread calls
 until it is refused. In mode `crash` each thread makes some calls, leaves one unsettled, and the
-process prints what its entries would say and is killed with leases in hand.
+process prints what its entries would say and is killed with leases in hand. It is always noon, so
+that no month ends meanwhile.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from decimal import Decimal
 from farthing.billing.leases import Leases
 from farthing.billing.stores import open_store
 from farthing.errors import BudgetSpent, BudgetUnknown
+from tests.ledger.facts import NOON_MS
+from tests.ledger.patience import patience
 
 CALL = Decimal("0.000000234")
 CALL_PICO = 234_000
@@ -61,9 +64,8 @@ class Caller:
 def main() -> None:
     url, tenant, threads, mode = sys.argv[1:]
     crashes = mode == "crash"
-    caller = Caller(
-        Leases(open_store(url)), tenant, CALLS_BEFORE_CRASH if crashes else float("inf")
-    )
+    leases = Leases(open_store(url), clock_ms=lambda: NOON_MS)
+    caller = Caller(leases, tenant, CALLS_BEFORE_CRASH if crashes else float("inf"))
     start = threading.Barrier(int(threads))
 
     def work() -> None:
@@ -83,4 +85,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with patience():
+        main()

@@ -9,12 +9,19 @@ import pytest
 
 from farthing.billing.stores import open_store
 from tests.ledger import dynamodb, postgresql
+from tests.ledger.patience import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from farthing.billing.ledger import Store
+
+
+@pytest.fixture(autouse=True, scope="module")
+def patient_stores() -> Iterator[None]:
+    with patience():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ from tests.contracts.vector_stores import (
     nearest_by_numpy,
     vectors,
 )
-from tests.functions.server import free_port
+from tests.functions.server import refusing_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -483,9 +483,12 @@ def unavailable(error: pytest.ExceptionInfo[VectorStoreUnavailable]) -> None:
 )
 def test_a_server_that_is_not_there_is_one_sentence(kind: str, url: str) -> None:
     needs(kind)
-    address = url.format(port=free_port())
-    with pytest.raises(VectorStoreUnavailable, match="did not do as asked") as error:
-        open_store(address, LABEL, {**ENVIRON, "MILVUS_TOKEN": pinecone_stub.KEY})
+    environ = {**ENVIRON, "MILVUS_TOKEN": pinecone_stub.KEY}
+    with (
+        refusing_port() as port,
+        pytest.raises(VectorStoreUnavailable, match="did not do as asked") as error,
+    ):
+        open_store(url.format(port=port), LABEL, environ)
     unavailable(error)
 
 

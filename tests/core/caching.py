@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from farthing.serving.outcome import Outcome
 
 CLASSIFY, EMBED = Classify(), Embeddings()
-UNTIL_S = 20
+HOUR_MS = 3_600_000
+UNTIL_S = 60
 _opened: list[Cached] = []
 
 
@@ -86,7 +87,7 @@ class Cached:
         return self
 
     def _invoke(self, contract: Any, payload: object, tenant: str) -> Outcome:
-        envelope = Envelope("attempt-1", deadline_after(10_000), tenant)
+        envelope = Envelope("attempt-1", deadline_after(HOUR_MS), tenant)
         return self.pipeline.invoke(contract, payload, envelope)
 
 

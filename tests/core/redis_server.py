@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-START_S = 20
+START_S = 60
+# Nodes that hear nothing of one another for so long would take themselves for parted.
+NODE_S = 60
 SLOTS = 16_384
 NODES = 3
 SERVER = shutil.which("redis-server")
@@ -103,7 +105,9 @@ def tls_server(folder: Path) -> Iterator[str]:
 def cluster(folder: Path) -> Iterator[str]:
     """The address of one node of three; each has a third of the slots."""
     folder.mkdir(exist_ok=True)
-    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port")
+    options = (
+        "--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_S * 1000), "--cluster-port",
+    )  # fmt: skip
     # By itself a node takes the port 10,000 above its own for the others, where there is one.
     buses = [str(free_port()) for _ in range(NODES)]
     with ExitStack() as stack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import pytest
 from farthing.errors import SettingsError
 from farthing.serving.cache import answering, open_cache
 from farthing.settings import read_settings
-from tests.core.caching import Cached
+from tests.core.caching import UNTIL_S, Cached
 
 if TYPE_CHECKING:
     from farthing.serving.outcome import Outcome
@@ -113,8 +114,10 @@ def test_refusals_and_failures_are_never_kept() -> None:
 
 def test_an_answer_older_than_its_time_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     cached = Cached(cache_ttl_s=60)
+    # In the midst of a second: entries keep whole ones.
+    now_s = int(time.time()) + 0.5
+    monkeypatch.setattr(answering.time, "time", lambda: now_s)
     cached.classify("banana")
-    now_s = time.time()
     monkeypatch.setattr(answering.time, "time", lambda: now_s + 59)
     assert usage(cached.classify("banana"))[0] == "hit"
     monkeypatch.setattr(answering.time, "time", lambda: now_s + 61)
@@ -175,8 +178,13 @@ def test_a_forks_child_answers_from_a_cache_of_its_own() -> None:
     cached.classify("banana")
     child = os.fork()
     if child == 0:
-        told = [usage(cached.classify("banana"))[0] for _ in range(2)]
-        os._exit(0 if told == ["miss", "hit"] else 1)
+        # Whatever goes wrong in here, no test may run on in a child.
+        signal.alarm(UNTIL_S)
+        told = []
+        try:
+            told += [usage(cached.classify("banana"))[0] for _ in range(2)]
+        finally:
+            os._exit(0 if told == ["miss", "hit"] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert usage(cached.classify("banana"))[0] == "hit"
 

@@ -104,10 +104,21 @@ def test_a_row_that_was_packed_once_stays_as_it_is(vectors: Vectors, floats: lis
 def test_rounding_moves_a_number_by_half_a_step_at_most(floats: list[float]) -> None:
     row = array("f", floats)
     largest = max(map(abs, row))
-    for vectors, step in (("float16", largest * 2**-10 + 2**-24), ("int8", largest / 127)):
+    steps = {"float16": largest * 2**-10 + 2**-24, "int8": max(largest / 127, 2**-126)}
+    for vectors, step in steps.items():
         rounded = array("f", unpack(pack(row.tobytes(), vectors) or b"", vectors))
         for exact, kept in zip(row, rounded, strict=True):
             assert abs(exact - kept) <= step * 0.5001 + 1e-7 * largest
+
+
+def test_numbers_that_float32_hardly_holds_are_kept_as_nothing() -> None:
+    # Of these the largest is more than 127 of the smallest steps that there are.
+    row = array("f", [180 * 2**-149, -(2**-149), 2**-126])
+    for floats in (row, row[:2], row[1:2]):
+        payload = pack(floats.tobytes(), "int8")
+        assert payload is not None
+        kept = array("f", unpack(payload, "int8"))
+        assert max(abs(one - other) for one, other in zip(floats, kept, strict=True)) <= 2**-127
 
 
 def test_a_row_of_zeros_stays_one() -> None:

@@ -57,7 +57,7 @@ class Shop:
 
     def ask(self, *texts: str, caller: Claims | None = None) -> Outcome:
         envelope = Envelope(
-            f"r{next(self._numbers)}", deadline_after(10_000), "acme", caller=caller
+            f"r{next(self._numbers)}", deadline_after(3_600_000), "acme", caller=caller
         )
         return self.pipeline.invoke(CONTRACT, {"inputs": list(texts)}, envelope)
 

@@ -58,7 +58,7 @@ class Bench:
     def ask(self, body: object, *, attempt: str = "attempt-1", **envelope: Any) -> Outcome:
         contract = CLASSIFY if "inputs" in dict(body) else EMBED  # type: ignore[call-overload]
         given = Envelope(
-            attempt, deadline_after(10_000), envelope.pop("tenant", "acme"), **envelope
+            attempt, deadline_after(3_600_000), envelope.pop("tenant", "acme"), **envelope
         )
         return self.pipeline.invoke(contract, json.dumps(body).encode(), given)
 

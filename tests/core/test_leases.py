@@ -25,6 +25,7 @@ CALL_PICO = 234_000
 NOON_MS = int(dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC).timestamp()) * 1000
 MIDNIGHT_MS = int(dt.datetime(2026, 11, 23, tzinfo=dt.UTC).timestamp()) * 1000
 S = 1000
+WAIT_S = 60
 
 
 class Clock:
@@ -459,18 +460,26 @@ def test_a_spent_budget_is_refused_without_asking_each_time(
 def test_a_call_waits_a_moment_for_what_another_may_give_back(
     store: CountedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("farthing.billing.leases.PAUSES_S", (5.0,))
+    monkeypatch.setattr("farthing.billing.leases.PAUSES_S", (WAIT_S,))
     clock = Clock()
     give(store, 1)
     leases = leases_of(store, clock)
     first = leases.admit("shop", CALL)
+    changed = leases._wallet("shop")._changed
+    wait, waits = changed.wait, threading.Event()
+
+    def say_and_wait(pause_s: float) -> bool:
+        # Under the lock that whoever gives back has to take: nothing comes between the two.
+        waits.set()
+        return wait(pause_s)
+
+    monkeypatch.setattr(changed, "wait", say_and_wait)
     admitted: list[Hold] = []
     waiting = threading.Thread(target=lambda: admitted.append(leases.admit("shop", CALL)))
     waiting.start()
-    while store.asked.count("lease") < 2:
-        time.sleep(0.001)
+    assert waits.wait(WAIT_S)
     first.release()
-    waiting.join(4)
+    waiting.join(WAIT_S / 2)
     assert len(admitted) == 1
     with pytest.raises(BudgetSpent) as refused:
         leases_of(store, clock).admit("shop", CALL * 2)
@@ -509,7 +518,9 @@ def test_a_prefetched_slice_serves_the_first_calls(store: CountedStore, clock: C
     give(store, 1_000)
     leases = leases_of(store, clock)
     leases.prefetch("shop", Decimal("0.000001"))
+    until_s = time.monotonic() + WAIT_S
     while "lease" not in store.asked:
+        assert time.monotonic() < until_s
         time.sleep(0.001)
     for _ in range(4):
         leases.admit("shop", CALL).settle(CALL)
@@ -562,6 +573,6 @@ def test_threads_of_one_process_share_a_budget_exactly(store: CountedStore, cloc
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(WAIT_S)
     assert len(admitted) == 500
     assert free_pico(store, clock) == (0, 0)

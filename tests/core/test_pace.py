@@ -11,6 +11,22 @@ from farthing.serving.pace import Pace
 MS = 1_000_000
 
 
+class Clock:
+    now_ns = 0
+
+    def perf_counter_ns(self) -> int:
+        return self.now_ns
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What calls and their deadlines go by; it stands still until it is set."""
+    stopped = Clock()
+    for module in ("envelope", "pace"):
+        monkeypatch.setattr(f"farthing.serving.{module}.time", stopped)
+    return stopped
+
+
 def due_in(milliseconds: int) -> Envelope:
     return Envelope("attempt", deadline_after(milliseconds), "acme")
 
@@ -38,14 +54,11 @@ def test_short_calls_do_not_make_long_ones_look_slow() -> None:
     pace.check(due_in(5_000), tokens=20_000)
 
 
-def test_a_batch_is_refused_by_the_pace_of_its_own_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    now_ns = 0
-    monkeypatch.setattr("farthing.serving.pace.time.perf_counter_ns", lambda: now_ns)
-    envelope = Envelope("attempt", 1_000 * MS, "acme")
-    before_batch = Pace().guard(envelope)
+def test_a_batch_is_refused_by_the_pace_of_its_own_call(clock: Clock) -> None:
+    before_batch = Pace().guard(due_in(1_000))
     before_batch(100)
-    now_ns = 300 * MS
+    clock.now_ns = 300 * MS
     before_batch(100)
-    now_ns = 600 * MS
+    clock.now_ns = 600 * MS
     with pytest.raises(DeadlineTooNear):
         before_batch(100)

@@ -295,7 +295,9 @@ def test_standard_output_is_the_log() -> None:
         "from tests.core.test_recorders_line import *\n"
         "open_recorder(read_settings({'FARTHING_RECORDER': 'line'})).record(**fields())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, timeout=120
+    )
     assert len(list(read_lines(done.stdout.splitlines()))) == 1
 
 

@@ -43,7 +43,7 @@ class Bench:
 
     def ask(self, contract: Any, payload: object, scope: str | None = None) -> Outcome:
         caller = None if scope is None else Claims("k1", "acme", 0, 2**40, scope=scope)
-        envelope = Envelope("attempt-1", deadline_after(10_000), "acme", caller=caller)
+        envelope = Envelope("attempt-1", deadline_after(3_600_000), "acme", caller=caller)
         return self.pipeline.invoke(contract, payload, envelope)
 
 

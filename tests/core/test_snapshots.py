@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import signal
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +13,25 @@ import pytest
 
 from farthing.billing.copies import begin_copy, call_in_copies
 from farthing.billing.shares import SharedTime
-from farthing.billing.stores import LazyStore
+from farthing.billing.stores import LazyStore, aws, credentials
 from farthing.billing.stores.credentials import credentials_of
 from farthing.billing.tenants import PICO_PER_USD, Budget, Tenant
 from farthing.errors import StoreUnavailable
 from farthing.serving import snapshots
-from tests.core.test_aws import FINE, Scripted, agent
+from tests.core.test_aws import FINE, PATIENCE_S, Scripted, agent
 from tests.core.test_leases import CALL, Clock, CountedStore, leases_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LEASE_MS = 60_000
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is late is asked again, on another connection."""
+    monkeypatch.setattr(aws, "READ_S_MAX", PATIENCE_S)
+    monkeypatch.setattr(credentials, "AGENT_S_MAX", PATIENCE_S)
 
 
 class Noted:
@@ -42,8 +50,12 @@ def in_a_fork(work: Callable[[], str]) -> str:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(write, work().encode())
-        os._exit(0)
+        # Whatever goes wrong in here, no test may run on in a child.
+        signal.alarm(int(PATIENCE_S))
+        try:
+            os.write(write, work().encode())
+        finally:
+            os._exit(0)
     os.close(write)
     os.waitpid(child, 0)
     with os.fdopen(read) as told:

@@ -27,6 +27,7 @@ from tests.test_architecture import modules_after
 if TYPE_CHECKING:
     from pathlib import Path
 
+RUN_S_MAX = 300
 COUNTER = """
 import sys
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_processes_that_count_together_lose_no_count(tmp_path: Path) -> None:
     LocalStorage(tmp_path).write("count", b"0")
     command = [sys.executable, "-c", COUNTER, str(tmp_path), "25"]
     processes = [subprocess.Popen(command) for _ in range(4)]
-    assert [process.wait(60) for process in processes] == [0] * 4
+    assert [process.wait(RUN_S_MAX) for process in processes] == [0] * 4
     assert LocalStorage(tmp_path).read("count") == b"100"
 
 
@@ -113,10 +114,11 @@ def test_a_killed_writer_leaves_a_whole_file_and_no_lock(tmp_path: Path) -> None
     for wait_s in (0.0, 0.01, 0.05):
         process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)])
         while storage.etag("big") is None:
+            assert process.poll() is None
             time.sleep(0.01)
         time.sleep(wait_s)
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(RUN_S_MAX)
         found = storage.read("big")
         assert len(found) == 3_000_000
         assert len(set(found)) == 1

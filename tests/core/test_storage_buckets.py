@@ -27,7 +27,7 @@ from farthing.errors import (
 )
 from farthing.storage import client as client_module
 from farthing.storage import open_storage
-from tests.core.test_storage import COUNTER
+from tests.core.test_storage import COUNTER, RUN_S_MAX
 from tests.search import oss
 from tests.search.buckets import new_bucket, s3_running
 from tests.test_architecture import modules_after
@@ -147,7 +147,7 @@ def test_processes_that_count_together_lose_no_count_in_s3(s3_endpoint: str) -> 
     )
     command = [sys.executable, "-c", code, address, "10"]
     processes = [subprocess.Popen(command) for _ in range(3)]
-    assert [process.wait(60) for process in processes] == [0] * 3
+    assert [process.wait(RUN_S_MAX) for process in processes] == [0] * 3
     assert open_storage(address).read("count") == b"30"
 
 

@@ -191,13 +191,18 @@ def test_a_wheel_whose_hash_is_another_is_not_installed(tmp_path: Path) -> None:
         assemble.install([pinned], tmp_path / "out", "x86_64", "3.12", pip)
 
 
+def zips_of(function: str, folder: Path) -> list[Zip]:
+    try:
+        return build_zips(Project.read(ROOT), function, "amd64", folder)
+    except PackError as error:
+        if "pip could not install" in str(error):
+            pytest.skip(f"ZIPS ARE NOT TESTED: wheels cannot be had: {error}")
+        raise
+
+
 @pytest.fixture(scope="module")
 def zips(tmp_path_factory: pytest.TempPathFactory) -> list[Zip]:
-    folder = tmp_path_factory.mktemp("zips")
-    try:
-        return build_zips(Project.read(ROOT), "classify", "amd64", folder)
-    except PackError as error:
-        pytest.skip(f"ZIPS ARE NOT TESTED: wheels cannot be had: {error}")
+    return zips_of("classify", tmp_path_factory.mktemp("zips"))
 
 
 def test_the_zips_hold_layers_models_and_function_within_lambdas_limit(zips: list[Zip]) -> None:
@@ -220,13 +225,7 @@ def test_the_zips_hold_layers_models_and_function_within_lambdas_limit(zips: lis
 
 @pytest.fixture(scope="module")
 def search_zips(tmp_path_factory: pytest.TempPathFactory) -> list[Zip]:
-    folder = tmp_path_factory.mktemp("search")
-    try:
-        return build_zips(Project.read(ROOT), "search", "amd64", folder)
-    except PackError as error:
-        if "pip could not install" in str(error):
-            pytest.skip(f"SEARCH'S ZIPS ARE NOT TESTED: wheels cannot be had: {error}")
-        raise
+    return zips_of("search", tmp_path_factory.mktemp("search"))
 
 
 def test_searchs_zips_fit_lambda_with_their_index_and_five_layers(search_zips: list[Zip]) -> None:
@@ -248,7 +247,7 @@ def test_searchs_zips_fit_lambda_with_their_index_and_five_layers(search_zips: l
 
 
 def test_the_same_tree_makes_the_same_zips(zips: list[Zip], tmp_path: Path) -> None:
-    again = build_zips(Project.read(ROOT), "classify", "amd64", tmp_path)
+    again = zips_of("classify", tmp_path)
     assert [it.file.read_bytes() for it in again] == [it.file.read_bytes() for it in zips]
 
 

@@ -204,10 +204,10 @@ def test_labels_that_differ_by_case_are_told(tmp_path: Path) -> None:
 
 
 def test_memory_is_bounded_by_the_rows_kept_and_not_by_the_file(tmp_path: Path) -> None:
-    """A file of 36 MB, of which a few rows are kept, costs less than half of that."""
+    """A file of 72 MB, of which a few rows are kept, costs less than half of that."""
     with (tmp_path / "large.tsv").open("w", encoding="utf-8") as file:
         file.write("text\tlabel\n")
-        for at in range(60_000):
+        for at in range(120_000):
             file.write(f"{at} {'filler ' * 85}\t{LABELS[at % 3]}\n")
     test = write(tmp_path / "test.tsv", some_rows(30, "other"))
     script = textwrap.dedent("""
@@ -234,8 +234,8 @@ def test_memory_is_bounded_by_the_rows_kept_and_not_by_the_file(tmp_path: Path) 
     small = write(tmp_path / "small.tsv", some_rows(4000))
     done = subprocess.run(
         [sys.executable, "-c", script, test, small, str(tmp_path / "large.tsv")],
-        capture_output=True, text=True, check=True, timeout=120,
+        capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
     kept, grown_kb = map(int, done.stdout.split())
     assert kept == 2000
-    assert grown_kb < 18_000
+    assert grown_kb < 36_000

@@ -86,7 +86,7 @@ def test_a_full_disk_leaves_the_older_bundle_as_it_was(tmp_path: Path) -> None:
     """)
     done = subprocess.run(
         [sys.executable, "-c", script, str(built), str(target)],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 1
     assert "the disk is full" in done.stderr

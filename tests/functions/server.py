@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import os
+import random
 import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Self
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(sys.executable).parent
 LOOPBACK = "127.0.0.1"
+# Below those that Linux hands out, above those of well-known services.
+UNASSIGNED_PORTS = range(20_000, 32_000)
+_given_ports: set[int] = set()
 # Bounds for a machine that is busy with other things; nothing here measures speed.
-START_S = 60
-REQUEST_S = 60
-STOP_S = 30
-REFUSE_S = 20
+START_S = 120
+REQUEST_S = 300
+STOP_S = 60
+REFUSE_S = 120
 # All that a process inherits: whatever else the developer has set must not price an answer.
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
@@ -37,10 +42,25 @@ def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port on loopback that nothing listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return probe.getsockname()[1]
+    """A port on loopback that nothing listened on a moment ago, and that the system gives nobody
+    by itself: neither a client nor a server that binds port 0 takes it before it is used. No port
+    is given twice."""
+    while True:
+        port = random.choice(UNASSIGNED_PORTS)
+        if port in _given_ports:
+            continue
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            _given_ports.add(port)
+            return port
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port on loopback that refuses every connection: it is held, and nobody listens."""
+    with socket.socket() as held:
+        held.bind((LOOPBACK, 0))
+        yield held.getsockname()[1]
 
 
 def farthing(*arguments: str) -> list[str]:

@@ -15,6 +15,7 @@ import pytest
 from botocore.stub import Stubber
 
 from farthing.billing.breaker import Breaker, StillRunning, UnknownEvent
+from tests.functions.server import REQUEST_S
 
 NAMES = ("farthing-classify", "farthing-embed")
 
@@ -31,7 +32,7 @@ def aws(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv(name, value)
     # All servers of a process share what moto keeps.
     reset = urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")
-    urllib.request.urlopen(reset, timeout=10).close()
+    urllib.request.urlopen(reset, timeout=REQUEST_S).close()
     client = boto3.client("lambda")
     role = boto3.client("iam").create_role(RoleName="breaker", AssumeRolePolicyDocument="{}")[
         "Role"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.functions.server import Server, farthing, run_to_end
+from tests.functions.books import stay_within_a_day
+from tests.functions.server import REQUEST_S, Server, farthing, run_to_end
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +22,13 @@ TITLE = "bosch series 4 free-standing fridge freezer 186cm stainless steel"
 BUDGET_CALLS = 100
 # Prices of its own, so that every call costs the same to the last digit.
 PLANS = '[{"name": "flat", "usd_per_call": "0.001"}, {"name": "double", "markup": "2"}]'
-WAIT_S = 20
 # A refusal is not asked about again at once.
 REFUSAL_STANDS_S = 1.1
+
+
+@pytest.fixture(autouse=True)
+def _one_day() -> None:
+    stay_within_a_day()
 
 
 class Shop:
@@ -62,7 +67,7 @@ class Shop:
 
     def calls_of(self, tenant: str, wanted: int) -> dict[str, Any]:
         """What the ledger has of a tenant, once it has as many calls as wanted."""
-        until = time.monotonic() + WAIT_S
+        until = time.monotonic() + REQUEST_S
         while True:
             ended = run_to_end(
                 farthing("bill", "usage", "--tenant", tenant, "--json"), self.environ

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY_ENTRY = new_entry()
-KEY = KeyRing([KEY_ENTRY]).sign(new_claims("acme", 3600))
+# Signed as the tests are found, and valid for longer than all of them may take.
+KEY = KeyRing([KEY_ENTRY]).sign(new_claims("acme", 86_400))
 FORMATS = ["apigateway-http-v2", "function-url", "alb"]
 
 

@@ -16,7 +16,7 @@ from farthing.search.publishing import read_manifest
 from farthing.search.writes import submit
 from farthing.storage import LocalStorage
 from tests.functions.knative import KNATIVE
-from tests.functions.server import ROOT, clean_environment, uvicorn
+from tests.functions.server import REFUSE_S, ROOT, clean_environment, uvicorn
 from tests.functions.shop import PRODUCTS, build_shop
 
 if TYPE_CHECKING:
@@ -154,6 +154,6 @@ def run_program(environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
         env=clean_environment(environ),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=REFUSE_S,
         check=False,
     )

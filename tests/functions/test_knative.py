@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -14,16 +13,26 @@ import httpx
 import psutil
 import pytest
 
+from tests.functions.callers import asking, told
 from tests.functions.knative import KNATIVE, assert_charged
 from tests.functions.server import START_S, STOP_S, Server, run_to_end, uvicorn
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from pathlib import Path
 
     from tests.conftest import Serve
 
 # A text that fills every window: some 300 pieces for a vocabulary of words, more for any other.
 LONG_TEXT = "stainless steel frost free fridge freezer 186cm " * 60
+# Its texts are all the same, and a cache would compute one; a slow machine has time enough.
+COMPUTING = KNATIVE | {
+    "FARTHING_CACHE": "off",
+    "FARTHING_QUEUE_MAX_MS": "600000",
+    "FARTHING_TIMEOUT_MS": "600000",
+}
+IN_FLIGHT_TEXTS = 48
+ATTEMPTS = 5
 ROUTES = {"classify": ("/v1/classify", "inputs"), "embed": ("/v1/embeddings", "input")}
 
 
@@ -96,43 +105,60 @@ def test_a_model_that_loads_but_cannot_infer_is_never_ready(
 
 
 def test_a_request_in_flight_is_answered_when_the_instance_is_told_to_stop(serve: Serve) -> None:
-    # Its texts are all the same, and a cache would compute one.
-    server = serve(uvicorn("embed"), KNATIVE | {"FARTHING_CACHE": "off"})
-    process = psutil.Process(server.process.pid)
-    before_s = process.cpu_times().user
+    server = serve(uvicorn("embed"), COMPUTING)
     with ThreadPoolExecutor(1) as caller:
-        sent = caller.submit(server.client.post, "/v1/embeddings", json=long_request(96))
-        deadline = time.monotonic() + START_S
-        # Only computing takes so much of a core: the request is under way, not just received.
-        while process.cpu_times().user < before_s + 0.2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert not sent.done()
+        sent = stopped_in_flight(server, caller)
+        # It is told as soon as it goes on.
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGCONT)
         # Uvicorn drains and then dies of the signal it was sent. As a container's process 1,
         # whom the kernel spares that signal, it goes on to exit with 0.
-        assert server.terminate() == -signal.SIGTERM
+        assert server.process.wait(STOP_S) == -signal.SIGTERM
         answer = sent.result(STOP_S)
     assert answer.status_code == 200
-    assert len(answer.json()["data"]) == 96
+    assert len(answer.json()["data"]) == IN_FLIGHT_TEXTS
     assert_charged(answer.json())
 
 
+def stopped_in_flight(server: Server, caller: ThreadPoolExecutor) -> Future[httpx.Response]:
+    """A request in the middle of which the server's process was stopped, until it is continued."""
+    process = psutil.Process(server.process.pid)
+    request = long_request(IN_FLIGHT_TEXTS)
+    for _ in range(ATTEMPTS):
+        before_s = process.cpu_times().user
+        sent = caller.submit(server.client.post, "/v1/embeddings", json=request)
+        # Only computing takes so much of a core: the request is under way, not just received.
+        while process.cpu_times().user < before_s + 0.2 and not sent.done():
+            time.sleep(0.01)
+        stop_for_now(process)
+        if not sent.done():
+            return sent
+        process.send_signal(signal.SIGCONT)
+    raise AssertionError("The request is always answered before the server can be stopped.")
+
+
+def stop_for_now(process: psutil.Process) -> None:
+    """Returns once the process stands still."""
+    process.send_signal(signal.SIGSTOP)
+    deadline = time.monotonic() + STOP_S
+    while process.status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < deadline, "The process cannot be stopped."
+        time.sleep(0.001)
+
+
 def test_requests_at_once_share_the_time_and_do_not_each_pay_it(serve: Serve) -> None:
-    environ = KNATIVE | {"FARTHING_WORKERS": "2", "FARTHING_VCPU_MILLI": "2000"}
+    environ = COMPUTING | {"FARTHING_WORKERS": "2", "FARTHING_VCPU_MILLI": "2000"}
     server = serve(uvicorn("embed"), environ)
-    together = threading.Barrier(2)
-
-    def call() -> tuple[float, float, dict[str, Any]]:
-        together.wait(START_S)
-        started = time.perf_counter()
-        answer = server.client.post("/v1/embeddings", json=long_request(16))
-        assert answer.status_code == 200
-        return started, time.perf_counter(), answer.json()
-
-    with ThreadPoolExecutor(2) as callers:
-        calls = [future.result() for future in [callers.submit(call) for _ in range(2)]]
-    starts, ends, bodies = zip(*calls, strict=True)
-    assert max(starts) < min(ends), "the calls did not overlap"
-    wall_ms = (max(ends) - min(starts)) * 1000
+    process = psutil.Process(server.process.pid)
+    # Both are there when it goes on, so they overlap however late this process sends the second.
+    stop_for_now(process)
+    connections = asking(server, [json.dumps(long_request(16)).encode()] * 2)
+    started_s = time.perf_counter()
+    process.send_signal(signal.SIGCONT)
+    answers = told(connections)
+    wall_ms = (time.perf_counter() - started_s) * 1000
+    assert [status for status, _, _ in answers] == [200, 200]
+    bodies = [body for _, _, body in answers]
     busy_ms = [body["usage"]["busy_ms"] for body in bodies]
     assert 0 < sum(busy_ms) <= wall_ms
     for body in bodies:

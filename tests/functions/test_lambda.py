@@ -38,8 +38,9 @@ NO_METHOD = {
     "body": "{}",
     "isBase64Encoded": False,
 }
-# A text that fills every window: some 300 pieces for a vocabulary of words, more for any other.
-LONG_TEXT = "stainless steel frost free fridge freezer 186cm " * 60
+# A text that fills the embedder's window of 256 pieces, and not much more: it is read in a moment.
+WINDOW_TEXT = "stainless steel frost free fridge freezer 186cm " * 30
+ATTEMPTS = 3
 
 
 @pytest.fixture(scope="module", params=FUNCTIONS)
@@ -196,18 +197,23 @@ def test_a_callers_headers_do_not_pass_for_the_platforms(
 def test_a_deadline_too_near_is_refused_before_the_platform_kills(
     models_dir: Path, tmp_path: Path, *, is_first: bool
 ) -> None:
-    timeout = {"AWS_LAMBDA_FUNCTION_TIMEOUT": "5", "FARTHING_MODELS": str(models_dir)}
-    with Emulator("embed", timeout, tmp_path / "emulator.log") as emulator:
-        if not is_first:
-            assert "data" in emulator.invoke({"input": "bosch fridge freezer"})
-        # Each a text of its own: equal ones would be computed once.
-        texts = [f"{number} {LONG_TEXT}" for number in range(1200)]
-        refused = emulator.invoke({"input": texts, "encoding_format": "base64"})
-        assert isinstance(refused, dict), f"the platform ended the call: {refused}"
-        assert refused["type"] == "urn:farthing:problem:deadline-too-near"
-        assert refused["status"] == 503
-        assert refused["charge"]["total"] == "0"
-        assert "data" in emulator.invoke({"input": "bosch fridge freezer"})
+    # Each a text of its own: equal ones would be computed once.
+    texts = [f"{number} {WINDOW_TEXT}" for number in range(2000)]
+    environ = {"AWS_LAMBDA_FUNCTION_TIMEOUT": "12", "FARTHING_MODELS": str(models_dir)}
+    refused: Any = None
+    # A machine that stands still in the last moments has the platform end the call all the same.
+    for _ in range(ATTEMPTS):
+        with Emulator("embed", environ, tmp_path / "emulator.log") as emulator:
+            if not is_first:
+                assert "data" in emulator.invoke({"input": "bosch fridge freezer"})
+            refused = emulator.invoke({"input": texts, "encoding_format": "base64"})
+            if isinstance(refused, dict):
+                assert "data" in emulator.invoke({"input": "bosch fridge freezer"})
+                break
+    assert isinstance(refused, dict), f"the platform ended every call: {refused}"
+    assert refused["type"] == "urn:farthing:problem:deadline-too-near"
+    assert refused["status"] == 503
+    assert refused["charge"]["total"] == "0"
 
 
 def test_a_function_needs_no_writable_folder(models_dir: Path, tmp_path: Path) -> None:
@@ -216,7 +222,7 @@ def test_a_function_needs_no_writable_folder(models_dir: Path, tmp_path: Path) -
     folder.chmod(0o555)
     prefix = _without_root_privilege()
     attempt = subprocess.run(
-        [*prefix, "mkdir", str(folder / "probe")], capture_output=True, timeout=10, check=False
+        [*prefix, "mkdir", str(folder / "probe")], capture_output=True, timeout=60, check=False
     )
     assert attempt.returncode != 0, "the folder was to be read-only, and is not"
     environ = {

@@ -41,8 +41,8 @@ response = litellm.embedding(
     api_base=sys.argv[1] + "/v1",
     api_key="unused",
 )
-told.wait(30)
-passed = httpx.post(sys.argv[1] + "/v1/classify", json={"inputs": "usb c charger"})
+told.wait(60)
+passed = httpx.post(sys.argv[1] + "/v1/classify", json={"inputs": "usb c charger"}, timeout=60)
 read = parse_upstream_reported_usage(passed.headers)
 print(json.dumps({
     "booked": booked,
@@ -67,7 +67,7 @@ def told(local_server: Server) -> Any:
         env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -10,7 +10,7 @@ import pytest
 
 from farthing.storage import LocalStorage
 from tests.functions.knative import KNATIVE
-from tests.functions.server import farthing, uvicorn
+from tests.functions.server import REQUEST_S, farthing, uvicorn
 from tests.functions.shop import PRODUCTS
 from tests.functions.test_indexer import run_program
 from tests.functions.test_keys import entry, make_key
@@ -80,7 +80,7 @@ def test_a_queued_change_is_served_once_the_indexer_ran(
     cache = str(shop.parent / "cache")
     models = {"FARTHING_MODELS": str(models_dir), "FARTHING_INDEX_CACHE": cache}
     assert run_program(environ | models).returncode == 0
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + REQUEST_S
     while found(server, "chair")[0] < 2 and time.monotonic() < deadline_s:
         time.sleep(0.1)
     assert found(server, "chair") == (2, {"p99"})

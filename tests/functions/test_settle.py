@@ -29,6 +29,7 @@ from farthing.ledger.settlement.reading import Reader
 from farthing.ledger.settlement.settle import settle
 from farthing.ledger.signing import PublicKeys, new_secret
 from tests.functions.emulator import Emulator
+from tests.functions.server import REQUEST_S
 from tests.ledger.attempts import HOUR_MS, MINUTE_MS, SIGNER, a_ledger, an_entry
 from tests.ledger.dynamodb import CREDENTIALS, new_table
 
@@ -55,7 +56,7 @@ def aws(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_server)
     reset = urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")
-    urllib.request.urlopen(reset, timeout=10).close()
+    urllib.request.urlopen(reset, timeout=REQUEST_S).close()
     logs = boto3.client("logs")
     logs.create_log_group(logGroupName=GROUP)
     boto3.client("secretsmanager").create_secret(Name="signing", SecretString=new_secret())

@@ -16,10 +16,19 @@ import pytest
 from farthing.billing.recorders.line import read_lines
 from farthing.serving.pings import Ping, find_ping
 from farthing.serving.platforms.knative import PING_TYPE
+from tests.functions.books import stay_within_a_day
 from tests.functions.emulator import Emulator
 from tests.functions.knative import KNATIVE
 from tests.functions.runtime_api import Environment
-from tests.functions.server import ROOT, Server, clean_environment, farthing, run_to_end, uvicorn
+from tests.functions.server import (
+    REFUSE_S,
+    ROOT,
+    Server,
+    clean_environment,
+    farthing,
+    run_to_end,
+    uvicorn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,11 +68,20 @@ def entries_in(output: str) -> list[Entry]:
     return list(read_lines(output.splitlines()))
 
 
+def calls_in(output: str) -> list[Entry]:
+    """Entries of calls. A pod's idle time is booked once a minute, whenever that is."""
+    return [entry for entry in entries_in(output) if entry.kind != "idle"]
+
+
 def cost_femto(entry: Entry) -> int:
     """What Lambda bills for the entry's attempt, by integers alone."""
     usage = entry.usage
     billed_ms = -(-(usage.busy_ns + usage.init_ns + OVERHEAD_NS) // 1_000_000)
     return FEMTO_PER_REQUEST + billed_ms * FEMTO_PER_MS[platform.machine()]
+
+
+def milliseconds_since(began_s: float) -> float:
+    return (time.perf_counter() - began_s) * 1000
 
 
 def assert_houses(entry: Entry) -> None:
@@ -219,8 +237,9 @@ def test_no_call_of_function_compute_is_billed_for_the_time_before_it_in_which_a
     fc_server.process.send_signal(signal.SIGSTOP)
     time.sleep(FROZEN_S)
     fc_server.process.send_signal(signal.SIGCONT)
+    began_s = time.perf_counter()
     answer = send(fc_server, event)
-    assert answer.json()["usage"]["busy_ms"] < FROZEN_S * 1000
+    assert answer.json()["usage"]["busy_ms"] <= milliseconds_since(began_s)
     assert {entry.kind for entry in entries_in(fc_server.output)} <= {"answer", "ping", "refusal"}
 
 
@@ -233,7 +252,7 @@ def test_a_ping_source_of_knative_pings(
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["x-farthing-cost-usd"] == "0"
     assert not any(name.startswith("ce-") for name in answer.headers)
-    entry = entries_in(knative_server.output)[-1]
+    entry = calls_in(knative_server.output)[-1]
     assert_houses(entry)
     assert entry.request_id == answer.headers["x-request-id"]
 
@@ -255,7 +274,7 @@ def test_words_of_a_ping_in_a_plain_request_are_refused(
     assert send(knative_server, ping, path=path).status_code == 422
     other = ping["headers"] | {"ce-type": "example.shop.product.listed.v1"}
     assert send(knative_server, ping, headers=other).status_code == 422
-    assert entries_in(knative_server.output)[-1].kind == "refusal"
+    assert calls_in(knative_server.output)[-1].kind == "refusal"
 
 
 def test_where_keys_are_asked_for_no_event_is_a_ping(
@@ -271,7 +290,7 @@ def test_where_keys_are_asked_for_no_event_is_a_ping(
     assert send(server, event).status_code == 401
     bearing = event["headers"] | {"authorization": f"Bearer {key}"}
     assert send(server, event, headers=bearing).status_code == 422
-    assert {one.kind for one in entries_in(server.output)} == {"refusal"}
+    assert {one.kind for one in calls_in(server.output)} == {"refusal"}
 
 
 def copied(
@@ -285,7 +304,7 @@ def copied(
         env=clean_environment(SNAP_START | settings | environ),
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=REFUSE_S,
         check=True,
     )
     lines = done.stdout.splitlines()
@@ -318,6 +337,7 @@ def test_without_the_hooks_copies_would_overwrite_each_other(models_dir: Path) -
 
 
 def test_copies_of_a_snapshot_spend_a_budget_once(models_dir: Path, tmp_path: Path) -> None:
+    stay_within_a_day()
     environ = {
         "FARTHING_LEDGER": f"sqlite:///{tmp_path / 'ledger.db'}",
         "FARTHING_PLANS": '[{"name": "flat", "usd_per_call": "0.001"}]',
@@ -343,8 +363,10 @@ def test_lambdas_runtime_calls_the_hooks_around_its_snapshot(
         environment.process.send_signal(signal.SIGSTOP)
         time.sleep(FROZEN_S)
         environment.process.send_signal(signal.SIGCONT)
+        began_s = time.perf_counter()
         environment.restore()
         first, second = (environment.invoke({"inputs": "bosch fridge"}) for _ in range(2))
+        took_ms = milliseconds_since(began_s)
         assert not any("error" in path for path in environment.told), environment.output
         entries = entries_in(environment.output)
     assert environment.told[0] == "/restore/next"
@@ -352,7 +374,7 @@ def test_lambdas_runtime_calls_the_hooks_around_its_snapshot(
     rules = [[line["rule"] for line in body["charge"]["lines"]] for body in (first, second)]
     assert "lambda.snapstart.restore" in rules[0]
     assert "lambda.snapstart.restore" not in rules[1]
-    assert sum(body["usage"]["busy_ms"] for body in (first, second)) < FROZEN_S * 1000
+    assert sum(body["usage"]["busy_ms"] for body in (first, second)) <= took_ms
     assert [entry.usage.init_ns for entry in entries] == [0, 0]
 
 
@@ -376,8 +398,10 @@ def test_nobody_is_billed_for_the_time_in_which_an_environment_was_frozen(
         environment.process.send_signal(signal.SIGSTOP)
         time.sleep(FROZEN_S)
         environment.process.send_signal(signal.SIGCONT)
+        began_s = time.perf_counter()
         answers = [environment.invoke({"inputs": "bosch fridge"}), environment.invoke(PING)]
+        took_ms = milliseconds_since(began_s)
         entries = entries_in(environment.output)
-    assert sum(body["usage"]["busy_ms"] for body in answers) < FROZEN_S * 1000
+    assert sum(body["usage"]["busy_ms"] for body in answers) <= took_ms
     assert [entry.kind for entry in entries] == ["answer", "answer", "ping"]
-    assert sum(entry.usage.busy_ns for entry in entries[1:]) < FROZEN_S * 1_000_000_000
+    assert sum(entry.usage.busy_ns for entry in entries[1:]) <= took_ms * 1_000_000

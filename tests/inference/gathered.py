@@ -1,7 +1,8 @@
-"""A small real model whose runs a test can hold up and read, and callers of a batcher."""
+"""A small real model whose runs a test can hold up and read, callers of a batcher, and a clock."""
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,17 +10,43 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from farthing.billing.shares import SharedTime
+from farthing.inference.batcher import door, gatherer
 from farthing.inference.tasks import Prepared
 from farthing.serving.ports import Computation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pytest
+
     from farthing.inference.batcher.gatherer import Gatherer
     from farthing.serving.ports import Ticket
 
-MINUTE_NS = 60 * 1_000_000_000
+# A batcher takes a machine that stopped during a run for a slow one, and refuses what would take
+# that too long. Tests of anything else leave it all the time there is.
+AMPLE_MS = 1_000_000_000
+AMPLE_NS = AMPLE_MS * 1_000_000
+# How long a test waits for what should come at once.
+PATIENCE_S = 300
 POISON = "poison"
+
+
+class Clock:
+    """Stands where a module has `time`, and moves by what is slept."""
+
+    def __init__(self) -> None:
+        self.now_ns = time.perf_counter_ns()
+
+    def perf_counter_ns(self) -> int:
+        return self.now_ns
+
+    def sleep(self, seconds: float) -> None:
+        self.now_ns += round(seconds * 1e9)
+
+    def replace_the_batchers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From now on a batcher, its callers' deadlines and how long a model takes go by it."""
+        for module in (door, gatherer, sys.modules[__name__]):
+            monkeypatch.setattr(module, "time", self)
 
 
 class Word(NamedTuple):
@@ -48,6 +75,7 @@ class WordModel:
         self.is_open.set()
         self.has_begun = threading.Semaphore(0)
         self.takes_s = 0.0
+        self.sleep = time.sleep
 
     def prepare(self, texts: Sequence[str]) -> Prepared:
         words = [Word(text) for text in texts]
@@ -56,8 +84,8 @@ class WordModel:
     def run(self, words: Sequence[Word]) -> np.ndarray:
         self.runs.append([word.ids for word in words])
         self.has_begun.release()
-        assert self.is_open.wait(30)
-        time.sleep(self.takes_s)
+        assert self.is_open.wait(PATIENCE_S)
+        self.sleep(self.takes_s)
         if any(word.ids == POISON for word in words):
             raise ArithmeticError
         return np.array([row_of(word.ids) for word in words], np.float32)
@@ -89,7 +117,7 @@ class Caller:
         self.is_told.set()
 
     def result(self) -> Any:
-        assert self.is_told.wait(30), "the call was told nothing"
+        assert self.is_told.wait(PATIENCE_S), "the call was told nothing"
         ((result, error),) = self.told
         if error is not None:
             raise error
@@ -105,7 +133,7 @@ def ask(
     texts: Sequence[str],
     *,
     tenant: str = "tenant",
-    left_ns: int = MINUTE_NS,
+    left_ns: int = AMPLE_NS,
     keys: Sequence[bytes] = (),
     is_low: bool = False,
 ) -> Caller:
@@ -117,6 +145,15 @@ def ask(
     )
     caller.ticket = batcher.submit(asked, caller)
     return caller
+
+
+def held(batcher: Gatherer, model: WordModel) -> Caller:
+    """A call that keeps the only thread until the model's gate opens."""
+    model.is_open.clear()
+    model.has_begun = threading.Semaphore(0)
+    first = ask(batcher, model, ["hold"], tenant="holder")
+    assert model.has_begun.acquire(timeout=PATIENCE_S)
+    return first
 
 
 def no_guard(tokens: int) -> None:

@@ -17,7 +17,19 @@ from farthing.inference.batcher.gatherer import Gatherer
 from farthing.inference.bundle import Bundle
 from farthing.inference.tasks import open_task
 from farthing.settings import read_settings
-from tests.inference.gathered import POISON, Caller, WordModel, ask, no_guard, row_of
+from tests.core.caching import wait_until
+from tests.inference.gathered import (
+    AMPLE_MS,
+    PATIENCE_S,
+    POISON,
+    Caller,
+    Clock,
+    WordModel,
+    ask,
+    held,
+    no_guard,
+    row_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,11 +46,12 @@ PHRASES = (
     "black silver top up failed",
     "antidisestablishment",
 )
+HOUR_NS = 3600 * 10**9
 
 
 @pytest.fixture
 def batcher() -> Iterator[Gatherer]:
-    opened = Gatherer(1, 60_000)
+    opened = Gatherer(1, AMPLE_MS)
     yield opened
     opened.close()
 
@@ -46,7 +59,7 @@ def batcher() -> Iterator[Gatherer]:
 @pytest.fixture
 def pair() -> Iterator[Gatherer]:
     """A batcher with two threads."""
-    opened = Gatherer(2, 600_000)
+    opened = Gatherer(2, AMPLE_MS)
     yield opened
     opened.close()
 
@@ -56,12 +69,11 @@ def model() -> WordModel:
     return WordModel()
 
 
-def held(batcher: Gatherer, model: WordModel) -> Caller:
-    """A call that keeps the only thread until the model's gate opens."""
-    model.is_open.clear()
-    first = ask(batcher, model, ["hold"], tenant="holder")
-    assert model.has_begun.acquire(timeout=10)
-    return first
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    stopped = Clock()
+    stopped.replace_the_batchers(monkeypatch)
+    return stopped
 
 
 def random_text(generator: random.Random) -> str:
@@ -69,8 +81,9 @@ def random_text(generator: random.Random) -> str:
 
 
 def test_the_settings_say_how_many_threads_there_are() -> None:
+    others = set(threading.enumerate())
     opened = open_batcher(read_settings({"FARTHING_WORKERS": "3"}))
-    names = {thread.name for thread in threading.enumerate()}
+    names = {thread.name for thread in set(threading.enumerate()) - others}
     opened.close()
     assert {"farthing-0", "farthing-1", "farthing-2"} <= names
     assert "farthing-3" not in names
@@ -182,7 +195,7 @@ def test_a_huge_call_gets_on_however_many_tiny_ones_come_after_it(batcher: Gathe
 
 
 def test_thousands_of_tiny_calls_and_a_huge_text_are_all_answered() -> None:
-    opened = Gatherer(2, 600_000)
+    opened = Gatherer(2, AMPLE_MS)
     model = WordModel(batch_ids_max=64)
     texts = [f"t{number}" for number in range(3000)] + ["y" * 50_000]
     random.Random(1).shuffle(texts)
@@ -239,7 +252,7 @@ def test_equal_texts_by_key_are_computed_once_for_all(batcher: Gatherer, model: 
 def test_a_call_may_join_a_text_that_is_being_computed(batcher: Gatherer, model: WordModel) -> None:
     model.is_open.clear()
     first = ask(batcher, model, ["same"], keys=[b"k"])
-    assert model.has_begun.acquire(timeout=10)
+    assert model.has_begun.acquire(timeout=PATIENCE_S)
     second = ask(batcher, model, ["same", "same"], keys=[b"k", b"k"])
     model.is_open.set()
     assert first.result().tolist() == [row_of("same")]
@@ -261,13 +274,13 @@ def test_a_shared_text_goes_on_for_those_who_stay(batcher: Gatherer, model: Word
 
 
 def test_what_cannot_be_begun_in_time_is_refused_and_not_computed(
-    batcher: Gatherer, model: WordModel
+    batcher: Gatherer, model: WordModel, clock: Clock
 ) -> None:
     held(batcher, model)
     late = ask(batcher, model, ["late"], left_ns=RESERVE_NS + 30_000_000)
     shared_late = ask(batcher, model, ["both"], keys=[b"k"], left_ns=RESERVE_NS + 30_000_000)
     shared = ask(batcher, model, ["both"], keys=[b"k"])
-    time.sleep(0.05)
+    clock.sleep(0.05)
     model.is_open.set()
     for caller in (late, shared_late):
         with pytest.raises(DeadlineTooNear) as refused:
@@ -277,11 +290,25 @@ def test_what_cannot_be_begun_in_time_is_refused_and_not_computed(
     assert model.texts == ["hold", "both"]
 
 
+def test_a_machine_that_stood_still_once_is_not_taken_for_slow_for_ever(
+    batcher: Gatherer, clock: Clock
+) -> None:
+    model = WordModel()
+    model.takes_s = 3.0
+    ask(batcher, model, ["tokens"]).result()
+    # At that pace a hundred tokens take fifty seconds.
+    for _ in range(4):
+        with pytest.raises(DeadlineTooNear):
+            ask(batcher, model, ["x" * 100], left_ns=30 * 10**9).result()
+    ask(batcher, model, ["x" * 100], left_ns=30 * 10**9).result()
+    assert len(model.runs) == 2
+
+
 def test_the_earlier_deadline_is_first_among_a_tenants_calls(batcher: Gatherer) -> None:
     model = WordModel("alone")
     held(batcher, model)
-    seconds = [40, 20, 50, 10, 30]
-    callers = [ask(batcher, model, [str(s)], left_ns=s * 10**9) for s in seconds]
+    hours = [40, 20, 50, 10, 30]
+    callers = [ask(batcher, model, [str(h)], left_ns=h * HOUR_NS) for h in hours]
     model.is_open.set()
     for caller in callers:
         caller.result()
@@ -319,29 +346,26 @@ def test_two_tenants_are_given_the_same_time_whatever_they_ask(batcher: Gatherer
 
 
 def test_the_low_lane_waits_for_all_others_but_not_for_ever(
-    model: WordModel, monkeypatch: pytest.MonkeyPatch
+    batcher: Gatherer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = Gatherer(1, 60_000)
     model = WordModel("alone")
-    held(opened, model)
-    low = [ask(opened, model, ["low"], is_low=True) for _ in range(3)]
-    high = [ask(opened, model, ["high"]) for _ in range(30)]
+    model.takes_s = 0.003
+    held(batcher, model)
+    low = [ask(batcher, model, ["low"], is_low=True) for _ in range(3)]
+    high = [ask(batcher, model, ["high"]) for _ in range(30)]
     model.is_open.set()
     for caller in (*low, *high):
         caller.result()
     assert model.texts[1:] == ["high"] * 30 + ["low"] * 3
     monkeypatch.setattr(gatherer, "LOW_TURN_NS", 20_000_000)
-    held(opened, model)
-    low = [ask(opened, model, ["low"], is_low=True) for _ in range(2)]
-    high = [ask(opened, model, ["high"]) for _ in range(30)]
-    model.takes_s = 0.003
+    held(batcher, model)
+    low = [ask(batcher, model, ["low"], is_low=True) for _ in range(2)]
+    high = [ask(batcher, model, ["high"]) for _ in range(30)]
     model.is_open.set()
     for caller in (*low, *high):
         caller.result()
-    places = [at for at, text in enumerate(model.texts[35:]) if text == "low"]
-    assert places[0] < 25
-    assert places[1] - places[0] > 2
-    opened.close()
+    # Seven runs of three milliseconds each are more than twenty; the held one is the first of them.
+    assert model.texts[34:49] == ["hold", *["high"] * 6, "low", *["high"] * 6, "low"]
 
 
 def test_a_text_asked_for_at_once_does_not_wait_in_the_low_lane(
@@ -414,7 +438,7 @@ def test_a_thread_outlives_whatever_a_model_or_a_caller_raises(batcher: Gatherer
 
 
 def test_closing_answers_what_waits_and_takes_no_more() -> None:
-    opened, model = Gatherer(2, 60_000), WordModel("alone")
+    opened, model = Gatherer(2, AMPLE_MS), WordModel("alone")
     model.takes_s = 0.001
     callers = [ask(opened, model, ["text"]) for _ in range(50)]
     opened.close()
@@ -426,15 +450,17 @@ def test_closing_answers_what_waits_and_takes_no_more() -> None:
 def test_idle_threads_use_no_processor_time() -> None:
     opened = Gatherer(2, 1000)
     ask(opened, WordModel(), ["text"]).result()
-    before = time.process_time()
+    # Their own: other tests' threads may be busy.
+    clocks = [time.pthread_getcpuclockid(thread.ident) for thread in opened._threads]
+    before_s = sum(map(time.clock_gettime, clocks))
     time.sleep(0.3)
-    spent = time.process_time() - before
+    spent_s = sum(map(time.clock_gettime, clocks)) - before_s
     opened.close()
-    assert spent < 0.1
+    assert spent_s < 0.1
 
 
 def test_in_a_storm_every_call_is_told_once_and_nothing_is_left() -> None:
-    opened, model = Gatherer(3, 60_000), WordModel(batch_ids_max=48)
+    opened, model = Gatherer(3, AMPLE_MS), WordModel(batch_ids_max=48)
     answered, cancelled = [0], [0]
     silent: list[Caller] = []
     lock = threading.Lock()
@@ -466,7 +492,7 @@ def test_in_a_storm_every_call_is_told_once_and_nothing_is_left() -> None:
                 with lock:
                     cancelled[0] += 1
                     silent.extend([caller] if is_left else [])
-                assert is_left or caller.is_told.wait(30)
+                assert is_left or caller.is_told.wait(PATIENCE_S)
                 continue
             try:
                 assert caller.result().tolist() == [row_of(text) for text in texts]
@@ -491,11 +517,11 @@ def test_in_a_storm_every_call_is_told_once_and_nothing_is_left() -> None:
 
 
 def test_a_share_weighs_what_its_texts_count_in_all_the_runs_under_way() -> None:
-    opened, model = Gatherer(2, 60_000), WordModel("alone")
+    opened, model = Gatherer(2, AMPLE_MS), WordModel("alone")
     model.is_open.clear()
     caller = ask(opened, model, ["four", "seventy"])
     for _ in range(2):
-        assert model.has_begun.acquire(timeout=10)
+        assert model.has_begun.acquire(timeout=PATIENCE_S)
     share = caller.ticket.share  # type: ignore[attr-defined]
     assert share.tokens == 11
     model.is_open.set()
@@ -505,10 +531,10 @@ def test_a_share_weighs_what_its_texts_count_in_all_the_runs_under_way() -> None
 
 
 def test_the_model_is_divided_among_idle_threads_only_where_parts_are_worth_a_run() -> None:
-    opened, model = Gatherer(2, 60_000), WordModel()
-    model.takes_s = 0.02
-    ask(opened, model, ["four"] * 4).result()
-    ask(opened, model, ["x" * 32] * 16).result()
+    opened, model = Gatherer(2, AMPLE_MS), WordModel()
+    for texts in (["four"] * 4, ["x" * 32] * 16):
+        wait_until(lambda: len(opened._idle) == 2)
+        ask(opened, model, texts).result()
     opened.close()
     assert model.runs[0] == ["four"] * 4
     assert len(model.runs) == 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +10,7 @@ from farthing.errors import Overloaded, TooManyWaiting
 from farthing.inference.batcher.door import RESERVE_NS
 from farthing.inference.batcher.gatherer import Gatherer
 from farthing.inference.batcher.units import USUAL_NS_PER_TOKEN
-from tests.inference.gathered import MINUTE_NS, WordModel, ask
+from tests.inference.gathered import AMPLE_NS, Clock, WordModel, ask, held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,13 +25,18 @@ def model() -> WordModel:
     return WordModel("alone")
 
 
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    stopped = Clock()
+    stopped.replace_the_batchers(monkeypatch)
+    return stopped
+
+
 @pytest.fixture
 def busy(model: WordModel) -> Iterator[Gatherer]:
     """A batcher whose only thread is held by a call, and whose queue is empty."""
     opened = Gatherer(1, 1000)
-    model.is_open.clear()
-    ask(opened, model, ["hold"], tenant="holder")
-    assert model.has_begun.acquire(timeout=10)
+    held(opened, model)
     yield opened
     model.is_open.set()
     opened.close()
@@ -59,8 +63,10 @@ def test_calls_are_refused_once_those_before_them_fill_the_time_that_one_may_wai
     assert "would wait about 1100 ms before it is begun, and may 1000." in str(refused.value)
 
 
-def test_the_door_refuses_before_a_body_is_read(busy: Gatherer, model: WordModel) -> None:
-    deadline_ns = time.perf_counter_ns() + MINUTE_NS
+def test_the_door_refuses_before_a_body_is_read(
+    busy: Gatherer, model: WordModel, clock: Clock
+) -> None:
+    deadline_ns = clock.now_ns + AMPLE_NS
     busy.admit("alone", deadline_ns)
     fill(busy, model, "alone")
     with pytest.raises(Overloaded):
@@ -121,16 +127,15 @@ def test_a_batcher_learns_how_long_tokens_take() -> None:
     model.takes_s = 0.02
     for _ in range(3):
         ask(opened, model, ["tokens"]).result()
-    model.is_open.clear()
-    ask(opened, model, ["hold"])
+    held(opened, model)
     let_in = 0
     with pytest.raises(Overloaded):
         for let_in in range(200):  # noqa: B007 - how far it came is what is asked
             ask(opened, model, ["tokens"])
-    model.takes_s = 0
     model.is_open.set()
     opened.close()
-    assert 5 <= let_in <= 60
+    # Of twenty milliseconds each: fifty fill a second, and one may wait as long as that.
+    assert let_in == 51
 
 
 def test_equal_texts_fill_the_queue_once(busy: Gatherer, model: WordModel) -> None:

@@ -9,6 +9,7 @@ import sys
 
 from farthing.billing.stores import open_store
 from tests.ledger.facts import entry
+from tests.ledger.patience import patience
 
 
 def main() -> None:
@@ -22,4 +23,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with patience():
+        main()

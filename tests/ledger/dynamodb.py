@@ -18,8 +18,9 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing
 
 
 class OneAtATime:
-    """DynamoDB isolates transactions; moto restores a copy of its tables when one fails, and
-    would lose what another thread wrote meanwhile."""
+    """Services isolate requests, moto does not: DynamoDB's restores a copy of its tables when a
+    transaction fails, and would lose what another thread wrote meanwhile; S3's compares an etag
+    some time before it replaces the object."""
 
     def __init__(self, application: Any) -> None:
         self._application, self._lock = application, threading.Lock()

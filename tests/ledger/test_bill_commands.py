@@ -12,20 +12,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
+from farthing.billing import periods
 from farthing.billing.stores import open_store
 from farthing.cli.main import app
 from farthing.errors import FarthingError
-from tests.ledger.attempts import HOUR_MS, a_record, an_entry
+from tests.ledger.attempts import HOUR_MS, MINUTE_MS, START_MS, a_record, an_entry
 from tests.ledger.test_settlement_records import REPORT, log_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-NOW_MS = time.time_ns() // 1_000_000
-# Within this month, whatever day it is.
-MONTH_MS = int(dt.datetime.now(dt.UTC).replace(day=1, hour=0).timestamp()) * 1000
-BEGAN_MS = max(MONTH_MS, NOW_MS - 5 * HOUR_MS)
+NOW_MS = START_MS + 3 * HOUR_MS + 30 * MINUTE_MS
 WRITER = "a" * 16
 CHANGED = """body = replace(body, '"prompt_tokens":7', '"prompt_tokens":8')"""
 REBOOKED = "tenant = 'bolt', body = replace(body, 'acme', 'bolt')"
@@ -40,8 +38,13 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bill(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """`bill("verify", …)`: what the command says, beside the folder's ledger; by its exit code."""
+    """`bill("verify", …)`: what the command says, beside the folder's ledger; by its exit code.
+
+    It is always the same moment: no hour closes meanwhile, and no month begins.
+    """
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(time, "time_ns", lambda: NOW_MS * 1_000_000)
+    monkeypatch.setattr(periods, "this_month", lambda: periods.read_month("2026-11"))
     monkeypatch.delenv("FARTHING_SIGNING_KEY", raising=False)
 
     def run(*arguments: str, rc: int = 0, **environ: str) -> str:
@@ -62,7 +65,7 @@ def ledger(folder: Path) -> Path:
     """A ledger of two tenants, most of whose hours are closed."""
     store = open_store(f"sqlite:///{folder}/l.db")
     store.append(
-        an_entry(n, at_ms=BEGAN_MS + n * 60_000, tenant="acme" if n % 3 else "bolt")
+        an_entry(n, at_ms=START_MS + n * MINUTE_MS, tenant="acme" if n % 3 else "bolt")
         for n in range(1, 181)
     )
     store.close()

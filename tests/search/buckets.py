@@ -8,6 +8,8 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tests.ledger.dynamodb import OneAtATime
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -26,7 +28,7 @@ def s3_running() -> Iterator[str]:
         def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
             """Says nothing."""
 
-    application = DomainDispatcherApplication(create_backend_app)
+    application = OneAtATime(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=KeptAlive)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)

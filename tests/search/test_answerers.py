@@ -10,11 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from farthing.errors import AnswerTooLarge, BundleMissing, Forbidden, InvalidRequest, SettingsError
+from farthing.search import watching
 from farthing.search.answerers import open_indexes
 from farthing.search.changes import Delete, Upsert
 from farthing.search.errors import (
@@ -32,6 +34,7 @@ from farthing.storage import LocalStorage
 from tests.functions.shop import EMBEDDER, PRODUCTS, build_shop
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from farthing.search.searcher import IndexAnswerer
@@ -49,6 +52,13 @@ CHAIR = {"sku": "p99", "title": "green garden chair", "brand": "oak & sons", "pr
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Path:
     return build_shop(tmp_path_factory.mktemp("index") / "shop", models=models_dir)
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call goes on with the old version only where the new one cannot be had, however long a
+    busy machine takes to open it."""
+    monkeypatch.setattr(watching, "LOOK_S_MAX", 60.0)
 
 
 @pytest.fixture
@@ -70,6 +80,11 @@ def opened(settings: Settings) -> IndexAnswerer:
 def ids(answerer: Answerer, query: str, **asked: Any) -> set[str]:
     work = answerer.prepare_search(query, mode="bm25", **asked)  # type: ignore[attr-defined]
     return {hit.id for hit in answerer.compute(work).hits}
+
+
+def clock(now_s: Callable[[], float]) -> SimpleNamespace:
+    """A time for indexes alone; everything else in this process keeps its own."""
+    return SimpleNamespace(monotonic=now_s, sleep=time.sleep)
 
 
 def publish(folder: Path, work: Path, answerer: IndexAnswerer, *changes: Any) -> int:
@@ -141,7 +156,7 @@ def test_a_frozen_host_looks_for_a_new_version_with_a_call(
     assert publish(shop, tmp_path / "work", answerer, Upsert(CHAIR), Delete("p12")) == 2
     assert ids(answerer, "garden chair") == {"p8", "p12"}, "not before the time is over"
     later_s = time.monotonic() + 61
-    monkeypatch.setattr(time, "monotonic", lambda: later_s)
+    monkeypatch.setattr(watching, "time", clock(lambda: later_s))
     assert ids(answerer, "garden chair") == {"p8", "p99"}
     assert answerer.describe()["version"] == 2
 
@@ -149,7 +164,7 @@ def test_a_frozen_host_looks_for_a_new_version_with_a_call(
 def test_a_server_looks_by_itself(shop: Path, tmp_path: Path, models_dir: Path) -> None:
     answerer = opened(settings_of(models_dir, shop, index_poll_s=1))
     publish(shop, tmp_path / "work", answerer, Delete("p8"))
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 60
     while answerer.engine.manifest.version < 2 and time.monotonic() < deadline_s:
         time.sleep(0.05)
     assert ids(answerer, "wooden chair") == set()
@@ -167,10 +182,11 @@ def test_an_old_version_is_closed_when_its_last_call_is_over(
     answerer.compute(answerer.prepare_change([], ["p8"]))
     assert answerer.engine is not old
     assert {hit.id for hit in answerer.compute(work).hits} == {"p8"}, "as it was when it came"
-    assert closed == []
+    # Others of other tests may be collected at any moment.
+    assert old not in closed
     del work
     gc.collect()
-    assert closed == [old]
+    assert closed.count(old) == 1
 
 
 def test_what_cannot_be_opened_leaves_the_old_version_in_service(
@@ -180,7 +196,8 @@ def test_what_cannot_be_opened_leaves_the_old_version_in_service(
     manifest = shop / "manifest.json"
     whole = manifest.read_bytes()
     manifest.write_bytes(whole[: len(whole) // 2])
-    monkeypatch.setattr(time, "monotonic", iter(range(10**9, 2 * 10**9, 1000)).__next__)
+    clock_s = iter(range(10**9, 2 * 10**9, 1000))
+    monkeypatch.setattr(watching, "time", clock(clock_s.__next__))
     with caplog.at_level(logging.WARNING, "farthing"):
         assert ids(answerer, "wooden chair") == {"p8"}
     assert "stays as it is" in caplog.text
@@ -210,7 +227,7 @@ def test_searches_go_on_while_versions_change(shop: Path, tmp_path: Path, models
         answerer.compute(answerer.prepare_change(*change))
     stop.set()
     for thread in threads:
-        thread.join(30)
+        thread.join()
     assert wrong == []
     assert answerer.engine.manifest.version == 5
 
@@ -300,7 +317,7 @@ def test_searching_imports_no_writers_code_and_no_segmenter(built: Path, models_
         env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
@@ -325,7 +342,7 @@ def test_many_changes_are_tidied_up_beside_the_calls(
         document = {"sku": f"n{number}", "title": f"chair number {number}"}
         answerer.compute(answerer.prepare_change([document], []))
         assert len(ids(answerer, "chair number", top_k=100)) == number + 2
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 60
     while len(answerer.engine.manifest.segments) > 4 and time.monotonic() < deadline_s:
         time.sleep(0.05)
     assert len(answerer.engine.manifest.segments) <= 4

@@ -217,7 +217,7 @@ def test_a_read_only_disk_is_searched_and_nothing_is_left_behind(
         env={**os.environ, "TMPDIR": str(temporary)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     if "unshare" in done.stderr or "mount:" in done.stderr:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = "2023-03-30"
+# A busy machine may be slow to answer, and a client that gives up asks for what is there already.
+ANSWER_MS = 60_000
 # What the component makes around a function, in requests of their own.
 AROUND = ("region", "triggers", "asyncInvokeConfig", "concurrencyConfig", "scalingConfig")
 # What `logConfig: auto` becomes: src/subCommands/deploy/impl/function of github.com/devsapp/fc3.
@@ -62,6 +64,8 @@ class Service:
                 endpoint=f"127.0.0.1:{port}",
                 protocol="http",
                 no_proxy="127.0.0.1",
+                connect_timeout=ANSWER_MS,
+                read_timeout=ANSWER_MS,
             )
         )
 

@@ -23,7 +23,7 @@ ENVIRONMENT = {
     name: name.lower().replace("_", "-")
     for name in ("FARTHING_KEYS", "FARTHING_LEDGER", "FARTHING_BUCKET")
 }
-PREVIEW_S = 60
+PREVIEW_S = 300
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -43,7 +43,7 @@ def project() -> Project:
 def aws(moto_server: str) -> Any:
     """`aws("lambda")`: a boto3 client of an account with a bucket, and a secret that makes keys."""
     reset = urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")
-    urllib.request.urlopen(reset, timeout=10).close()
+    urllib.request.urlopen(reset, timeout=60).close()
 
     def client(service: str) -> Any:
         return boto3.client(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from farthing.deployment.aws.lint import lint, translate
+from farthing.deployment.aws.lint import _sam_validate, lint, translate
 from farthing.deployment.aws.schemas import tag_property
 from farthing.deployment.aws.stack import NETWORK
 from farthing.deployment.project import Project
@@ -34,6 +36,18 @@ def test_a_mistake_is_a_sentence_with_a_place(
     (checkout / "template.yaml").write_text(text.replace(was, becomes, 1))
     found = [str(finding) for finding in lint(Project.read(checkout))]
     assert any(says in finding and "Resources." in finding for finding in found), found
+
+
+def test_a_tool_that_does_not_end_is_a_finding(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sam = tmp_path / "sam"
+    sam.write_text("#!/bin/sh\nexec sleep 600\n")
+    sam.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(sys.modules[lint.__module__], "VALIDATE_TIMEOUT_S", 0.1)
+    (finding,) = _sam_validate(project)
+    assert "did not end within 0.1 s. Run it by hand." in str(finding)
 
 
 def test_the_transform_makes_what_each_profile_is_for(project: Project) -> None:

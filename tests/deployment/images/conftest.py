@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TOOLS = ("buildah", "podman", "runc", "skopeo", "mmdebstrap")
 RECIPE = ROOT / "infra" / "docker" / "base" / "build.sh"
 BASE, BUILD = "localhost/farthing-base:bookworm", "localhost/farthing-build:bookworm"
-RECIPE_S = 300
+RECIPE_S = 1800
 
 
 def skip(why: str) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-COMMAND_S = 120
-START_S = 60
+# Bounds for a machine that is busy with other things; nothing here measures speed.
+COMMAND_S = 600
+START_S = 300
 
 # The image has no shell and no curl, but it has Python.
 ASK = """
@@ -19,7 +20,7 @@ import json, sys, urllib.error, urllib.request
 url, body = sys.argv[1], sys.argv[2].encode() or None
 request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
 try:
-    answer = urllib.request.urlopen(request, timeout=100)
+    answer = urllib.request.urlopen(request, timeout=500)
 except urllib.error.HTTPError as refused:
     answer = refused
 print(json.dumps([answer.status, answer.read().decode()]))
@@ -77,12 +78,10 @@ class Container:
         )
         return done.stdout + done.stderr
 
-    def stop(self) -> tuple[int, float]:
-        """Exit status after SIGTERM, and the seconds that it took; killed after 40."""
-        begun = time.monotonic()
+    def stop(self) -> int:
+        """Exit status after SIGTERM; that of a kill where it has not ended by itself in 40 s."""
         engine_says("podman", "stop", "--time", "40", self.id)
-        status = int(engine_says("podman", "inspect", "--format={{.State.ExitCode}}", self.id))
-        return status, time.monotonic() - begun
+        return int(engine_says("podman", "inspect", "--format={{.State.ExitCode}}", self.id))
 
     def remove(self) -> None:
         subprocess.run(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from decimal import Decimal
+from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
-from farthing.deployment.pack.cold import lambda_size, measure
+from farthing.deployment.pack.cold import RUN_S_MAX, lambda_size, measure
 from farthing.deployment.pack.engine import Engine
 from farthing.deployment.pack.images import Request
+from tests.deployment.images.container import START_S
 from tests.functions.emulator import INVOKE_PATH, emulator_binary
 from tests.functions.server import LOOPBACK, free_port
 
@@ -29,7 +33,8 @@ FUNCTIONS = ("classify", "embed", "search")
 LAMBDA = {
     "AWS_LAMBDA_FUNCTION_NAME": "farthing",
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
-    "AWS_LAMBDA_FUNCTION_TIMEOUT": "30",
+    # The platform's longest: a slow machine is no finding.
+    "AWS_LAMBDA_FUNCTION_TIMEOUT": "900",
     "AWS_REGION": "us-east-1",
 }
 KNATIVE = {
@@ -120,22 +125,39 @@ def test_a_server_that_is_told_to_stop_answers_first_and_exits_cleanly(
     environ = {**KNATIVE, "UVICORN_HOST": LOOPBACK, "UVICORN_PORT": str(port)}
     container = start(image("embed", "http-image"), environ=environ, network="host")
     container.ask(f"http://{LOOPBACK}:{port}/readyz")
-    # Each a text of its own: equal ones are computed once.
-    long_body = {"input": [f"{n} a long list of many words " * 30 for n in range(100)]}
-    with (
-        httpx.Client(timeout=60, trust_env=False) as client,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        url = f"http://{LOOPBACK}:{port}/v1/embeddings"
-        in_flight = pool.submit(client.post, url, json=long_body)
-        with pytest.raises(TimeoutError):
-            in_flight.result(timeout=1)
-        status, taken_s = container.stop()
-        answer = in_flight.result(timeout=1)
-    assert answer.status_code == 200
-    assert len(answer.json()["data"]) == 100
+    body = json.dumps({"input": [f"{n} a red chair" for n in range(10)]}).encode()
+    head = (
+        f"POST /v1/embeddings HTTP/1.1\r\nHost: {LOOPBACK}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+    )
+    with connected(port) as connection, ThreadPoolExecutor(1) as pool:
+        connection.sendall(head.encode())
+        # Only a call that is under way is asked for its body: how long it lasts is ours to say.
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100 ")
+        stopped = pool.submit(container.stop)
+        wait_until_refused(port)
+        connection.sendall(body)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        embedded = json.load(answer)
+        status = stopped.result()
+    assert answer.status == 200, embedded
+    assert len(embedded["data"]) == 10
     assert status == 0, container.log
-    assert taken_s < 35
+
+
+def connected(port: int) -> socket.socket:
+    return socket.create_connection((LOOPBACK, port), timeout=START_S)
+
+
+def wait_until_refused(port: int) -> None:
+    """Until the server takes no more calls: it knows that it is to stop."""
+    deadline = time.monotonic() + START_S
+    with suppress(ConnectionRefusedError):
+        while time.monotonic() < deadline:
+            connected(port).close()
+            time.sleep(0.05)
+        raise AssertionError("The server goes on taking calls.")
 
 
 @pytest.mark.parametrize("function", ["classify", "embed"])
@@ -170,7 +192,7 @@ def test_a_cold_start_is_measured_beside_the_floor_in_its_own_container(
 ) -> None:
     name, request = image("classify", target), Request("classify", target)
     found = measure(project, Engine("podman"), request, name, lambda_size(512), rounds=1)
-    assert 0 < found.floor_s < 30
-    assert 0 < found.cpu_s <= found.taken_s * 2 < 60
+    assert 0 < found.floor_s < RUN_S_MAX
+    assert 0 < found.cpu_s <= found.taken_s * 2 < 2 * RUN_S_MAX
     assert 40 < found.peak_mb <= SPARE_MEMORY_MB
     assert Decimal(found.total) > 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Start = Callable[..., Container]
 
 LEDGER = "sqlite:////tmp/ledger.db"
-ARRIVES_S = 60
+ARRIVES_S = 300
 TENANTS = f"""
 import json
 from farthing.billing.stores import open_store

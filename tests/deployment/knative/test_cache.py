@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import redis
 from farthing.deployment.idle import profiles
 from farthing.deployment.knative.overlay import dig
 from tests.deployment.knative.test_rules import BOX, CLASSIFY, DROP, POD, findings, plant
+from tests.functions.server import LOOPBACK, START_S, free_port
 
 if TYPE_CHECKING:
     from farthing.deployment.project import Project
@@ -121,17 +121,15 @@ def test_the_server_starts_as_it_is_written_and_asks_for_its_password(rendered: 
     server = next(it for it in rendered("cache") if it["kind"] == "Deployment")
     _, *options = dig(server, f"{BOX}.command")
     told = [it.replace("$(CACHE_PASSWORD)", "sesame") for it in options]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    here = ["--port", str(port), "--bind", "127.0.0.1"]
+    port = free_port()
+    here = ["--port", str(port), "--bind", LOOPBACK]
     process = subprocess.Popen([binary, *told, *here], stdout=subprocess.DEVNULL)
     try:
         with (
             redis.Redis(port=port, password="sesame") as client,
             redis.Redis(port=port) as stranger,
         ):
-            _wait(client)
+            _wait(client, process)
             with pytest.raises(redis.AuthenticationError):
                 stranger.get("answer")
             said = {**client.config_get("maxmemory*"), **client.config_get("save")}
@@ -155,8 +153,9 @@ def test_what_a_cache_and_its_hours_cost_is_told(project: Project) -> None:
     assert table["hours"].zero == "outside 55 hours a week"
 
 
-def _wait(client: redis.Redis) -> None:
-    for _ in range(100):
+def _wait(client: redis.Redis, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
         try:
             client.ping()
         except redis.ConnectionError:

@@ -65,7 +65,7 @@ def test_what_a_user_types_renders(overlay: str) -> None:
     command = renderer()
     assert command is not None
     done = subprocess.run(
-        [*command, f"knative/overlays/{overlay}"], cwd=ROOT, capture_output=True, timeout=60
+        [*command, f"knative/overlays/{overlay}"], cwd=ROOT, capture_output=True, timeout=300
     )
     assert (done.returncode, done.stderr) == (0, b"")
 
