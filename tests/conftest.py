@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 if find_spec("hypothesis"):
     from hypothesis import HealthCheck, settings
 
-    # How long an example takes says how busy the machine is, and nothing of what it shows.
+    # How long an example takes says how busy the machine is, and nothing of what it shows. New
+    # examples are for who is at hand to look at what they find.
     settings.register_profile(
-        "farthing", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        "farthing",
+        deadline=None,
+        derandomize="CI" in os.environ,
+        suppress_health_check=[HealthCheck.too_slow],
     )
     settings.load_profile("farthing")
 
