@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 WORDS = (
@@ -14,6 +15,29 @@ WORDS = (
     "freestanding",
 )  # fmt: skip
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@pytest.fixture(scope="session")
+def saturates(tmp_path_factory: pytest.TempPathFactory) -> bool:
+    """Whether this processor's sums of 8-bit products do: those without VNNI, and not ARM's."""
+    pytest.importorskip("onnx")
+    from farthing.forge.proof.saturation import largest_product
+    from farthing.forge.proof.served import saturates
+
+    graph = tmp_path_factory.mktemp("saturation") / "product.onnx"
+    graph.write_bytes(largest_product().SerializeToString())
+    return saturates(graph)
+
+
+@pytest.fixture
+def need_exact_sums(*, saturates: bool) -> Callable[[int], None]:
+    """Call it with a weight's bits: the test skips where sums of such products saturate."""
+
+    def need(bits: int) -> None:
+        if saturates and bits == 8:
+            pytest.skip("NO VNNI: sums of 8-bit products saturate on this processor")
+
+    return need
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,13 @@ from farthing.forge.export.transformer import export
 from farthing.forge.plans import ProofPlan
 from farthing.forge.proof import cpus, environment
 from farthing.forge.proof.errors import ProofFailed, ProofUnavailable
-from farthing.forge.proof.prove import Answered, compared, prove, refuse_if_apart
+from farthing.forge.proof.prove import (
+    Answered,
+    compared,
+    prove,
+    refuse_blind,
+    refuse_if_apart,
+)
 from farthing.forge.proof.served import Facts
 from farthing.forge.quantise.schemes import QuantisationPlan, quantise
 
@@ -80,13 +86,31 @@ def test_what_ships_answers_alike_without_vnni(tmp_path: Path) -> None:
 
 @emulates_x86
 def test_seven_bit_weights_pass_where_eight_saturate(
-    float32: Graph, tiny: Path, tmp_path: Path
+    float32: Graph, tiny: Path, tmp_path: Path, *, saturates: bool
 ) -> None:
     seven = bundle(tmp_path / "seven", float32, tiny, bits=7)
     assert prove(seven, TEXTS, AVX2, tmp_path).cpus[1].mean_cosine > 0.9999
     eight = bundle(tmp_path / "eight", float32, tiny, bits=8)
-    with pytest.raises(ProofFailed, match=r"on x86-64-avx2 .*mean cosine 0\.\d+.*bits = 7"):
+    refusal: tuple[type[Exception], str] = (
+        ProofFailed,
+        r"on x86-64-avx2 .*mean cosine 0\.\d+.*bits = 7",
+    )
+    if saturates:
+        # Here as there, so that equal answers would prove nothing.
+        refusal = ProofUnavailable, r"8 bits.*no measure.*VNNI, or .*bits = 7"
+    with pytest.raises(refusal[0], match=refusal[1]):
         prove(eight, TEXTS, AVX2, tmp_path)
+
+
+@pytest.mark.parametrize("scheme", ["per-token", "dynamic", "static"])
+def test_a_processor_that_saturates_is_no_measure_of_eight_bits(scheme: str) -> None:
+    native = Answered(np.zeros((1, 2), np.float32), Facts("x86_64", saturates=True), 1.0)
+    with pytest.raises(ProofUnavailable, match=r"tiny .*8 bits.*no measure.*VNNI"):
+        refuse_blind(native, {"scheme": scheme, "bits": 8}, "tiny")
+    refuse_blind(native, {"scheme": scheme, "bits": 7}, "tiny")
+    refuse_blind(native, {"scheme": "block-wise", "bits": 8}, "tiny")
+    exact = Answered(native.rows, Facts("x86_64", saturates=False), 1.0)
+    refuse_blind(exact, {"scheme": scheme, "bits": 8}, "tiny")
 
 
 @pytest.mark.skipif(

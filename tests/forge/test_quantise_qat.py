@@ -19,6 +19,7 @@ from farthing.forge.quantise.weights import symmetric  # noqa: E402
 from farthing.inference.session import model_inputs  # noqa: E402
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from farthing.forge.export.graph import Graph
@@ -57,8 +58,9 @@ def by_onnx(graph: Graph) -> Any:
 
 @pytest.mark.parametrize("bits", [7, 8])
 def test_the_model_in_training_answers_what_its_int8_graph_answers(
-    bits: int, model: Any, float32: Graph
+    bits: int, model: Any, float32: Graph, need_exact_sums: Callable[[int], None]
 ) -> None:
+    need_exact_sums(bits)
     wanted = by_onnx(quantise(float32, QuantisationPlan("per-token", bits=bits)))
     before = by_torch(model)
     with fake_quantised(model, bits) as layers:

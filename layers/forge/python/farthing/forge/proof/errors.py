@@ -10,4 +10,4 @@ class ProofFailed(StartupError):
 
 
 class ProofUnavailable(StartupError):
-    """A processor was asked for that this machine can neither be nor emulate."""
+    """This machine can neither be nor emulate a processor that the proof needs."""

@@ -15,19 +15,22 @@ import numpy.typing as npt
 
 from farthing.forge.evaluate.quality import row_cosines
 from farthing.forge.proof.cpus import NATIVE, Runner, runner
-from farthing.forge.proof.errors import ProofFailed
+from farthing.forge.proof.errors import ProofFailed, ProofUnavailable
 from farthing.forge.proof.saturation import largest_product
 from farthing.forge.proof.served import Facts
 from farthing.inference.bundle import read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from farthing.forge.plans import ProofPlan
 
 FloatArray = npt.NDArray[np.float32]
 
 TIMEOUT_S = 1800.0
+# Those that sum products of bytes.
+BYTE_SCHEMES = frozenset({"per-token", "dynamic", "static"})
+EIGHT_BITS = 8
 
 
 class CpuProof(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -90,7 +93,8 @@ def prove(
     :param skip: processors of the plan to leave out; the proof says so.
     :param announce: told each processor's name before it runs.
     :raises ProofFailed: if a processor's answers differ beyond the plan, or it has none.
-    :raises ProofUnavailable: if a processor can be neither used nor emulated here.
+    :raises ProofUnavailable: if a processor can be neither used nor emulated here, or this one is
+        no measure for others.
     """
     digest, manifest = read_manifest(folder)
     count = min(len(texts), plan.texts)
@@ -105,7 +109,10 @@ def prove(
     for name, how in runners.items():
         announce(name)
         given = answered(name, how, folder, chosen)
-        native = native or given
+        if native is None:
+            native = given
+            if len(runners) > 1:
+                refuse_blind(native, manifest.quantisation, manifest.name)
         proof = compared(name, how, given, native, is_classifier=manifest.task == "classify")
         refuse_if_apart(proof, plan, manifest.name)
         proofs.append(proof)
@@ -157,6 +164,17 @@ def compared(
         seconds=round(given.seconds, 1),
         labels_equal=round(float(same.mean()), 6) if is_classifier else None,
     )
+
+
+def refuse_blind(native: Answered, quantisation: Mapping[str, object], name: str) -> None:
+    """Raises `ProofUnavailable` if this processor saturates itself where others may not."""
+    sums_bytes = quantisation.get("scheme") in BYTE_SCHEMES
+    if native.facts.saturates and sums_bytes and quantisation.get("bits") == EIGHT_BITS:
+        raise ProofUnavailable(
+            f"{name} has weights of 8 bits, and sums of them saturate on this processor, so its "
+            "answers are no measure for others. Prove it on one with VNNI, or quantise with "
+            "bits = 7 in [quantisation]."
+        )
 
 
 def refuse_if_apart(proof: CpuProof, plan: ProofPlan, name: str) -> None:
