@@ -85,8 +85,12 @@ def milvus_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.fixture(scope="session")
 def milvus_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A file that stays open: Milvus Lite takes a second to open one."""
+    from tests.contracts import milvus_lite_server
+
     file = tmp_path_factory.mktemp("milvus") / "vectors.db"
-    anchor = open_store(f"milvus:{file}", LABEL)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("grpc.server", milvus_lite_server.server)
+        anchor = open_store(f"milvus:{file}", LABEL)
     yield file
     anchor.close()
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,6 @@ from tests.functions.server import LOOPBACK, SCRIPTS, START_S, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 DIMS = 32
 EMBEDDER = EmbedderFacts("tiny", "a" * 64, DIMS)
@@ -73,7 +73,8 @@ def chroma_server(folder: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]
 def milvus_server(folder: Path) -> Iterator[int]:
     """The port of a Milvus Lite server on loopback, which speaks as a cluster does."""
     port = free_port()
-    command = ["milvus-lite", "server", "--data-dir", str(folder / "data"), *_at(port)]
+    program = str(Path(__file__).with_name("milvus_lite_server.py"))
+    command = ["python", program, "server", "--data-dir", str(folder / "data"), *_at(port)]
     with _running(command, folder, port):
         yield port
 
