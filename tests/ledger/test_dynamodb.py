@@ -19,7 +19,7 @@ from farthing.billing.stores.dynamodb.table import Table
 from farthing.billing.tenants import Budget, Lease, Tenant
 from farthing.errors import LedgerError, StoreUnavailable
 from tests.ledger import dynamodb
-from tests.ledger.facts import HOUR_MS, NOON_MS, entry, record, usage
+from tests.ledger.facts import HOUR_MS, NOON_MS, entry, record, root, usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -275,3 +275,24 @@ def test_a_lease_whose_answer_was_lost_is_taken_once(
         lease(store, "one")
     assert isinstance(lease(store, "one"), Lease)
     assert store.free("acme", NOON_MS) == {"2026-11-22": (90, 10, 100)}
+
+
+class Forgetful(Counting):
+    """A client whose first answers to puts are lost, so that it tries them again."""
+
+    def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        if operation == "PutItem":
+            super().call(operation, **parameters)
+        return super().call(operation, **parameters)
+
+
+def test_a_root_whose_first_answer_was_lost_is_known_to_be_kept(
+    endpoint: str, request: pytest.FixtureRequest
+) -> None:
+    dynamodb.new_table(endpoint, table_of(request))
+    client = Forgetful(endpoint)
+    store = DynamoDbStore(Table(table_of(request), client))
+    assert store.append_root(root(0))
+    assert not store.append_root(root(0)), "a second sealer came too late"
+    assert list(store.roots()) == [root(0)]
+    client.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+import os
 import time
 import zlib
 from collections import defaultdict
@@ -56,8 +57,14 @@ class DynamoDbLedger:
 
     def append_root(self, root: Root, /) -> bool:
         body = text(msgspec.json.encode(root).decode())
-        place = key("roots", f"{root.tenant}#{root.sequence:010d}")
-        return self._table.put({**place, "body": body}, new=True)
+        place = f"{root.tenant}#{root.sequence:010d}"
+        attempt = text(os.urandom(8).hex())
+        item = {**key("roots", place), "body": body, "attempt": attempt}
+        if self._table.put(item, new=True):
+            return True
+        # The answer to an earlier try of this very call may have been lost, and the root kept.
+        kept = self._table.get("roots", place)
+        return kept is not None and kept.get("attempt") == attempt
 
     def roots(self, *, tenant: str | None = None) -> Iterator[Root]:
         bounds = () if tenant is None else (f"{tenant}#", f"{tenant}#~")
