@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 HEAD_S_MAX = 10
 SURPLUS_HEAD_S_MAX = 1
 # What follows an answer that came before its request was whole is read and thrown away, so that
-# the client finds the answer and not a reset; but not without end.
-DISCARDED_BYTES_MAX = 4 * 1024 * 1024
+# the client finds the answer and not a reset; but not without end. It is more than twice the
+# largest body that is taken: one somewhat too large is told so, and keeps its connection.
+DISCARDED_BYTES_MAX = 16 * 1024 * 1024
 LINGER_S = 2
 # An idle connection may carry a request that was sent before its client could know of the end.
 LAST_REQUEST_S = 1
