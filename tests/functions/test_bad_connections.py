@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import struct
 import time
+from contextlib import closing
+from http.client import HTTPConnection
 from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.functions.server import REQUEST_S
+from tests.functions.server import LOOPBACK, REQUEST_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 MB = 1024 * 1024
 TITLES = ["bosch fridge freezer 186cm", "sony alpha a7 iii body", "samsung ue55nu7100 tv"]
+JSON = {"Content-Type": "application/json"}
 LONG_TEXT = "stainless steel frost free fridge freezer 186cm " * 60
 
 
@@ -53,6 +56,22 @@ def test_a_body_too_large_by_its_stated_length_is_not_waited_for(local_server: S
     answer = local_server.send_raw(post(b"", length=6 * MB + 1))
     assert_too_large(answer)
     assert_answers(local_server)
+
+
+def test_a_connection_outlives_a_body_that_is_somewhat_too_large(local_server: Server) -> None:
+    with closing(HTTPConnection(LOOPBACK, local_server.port, timeout=REQUEST_S)) as connection:
+        connection.request("POST", "/v1/classify", b"a" * 7 * MB, JSON)
+        refused = connection.getresponse()
+        assert (refused.status, refused.getheader("connection")) == (413, None)
+        refused.read()
+        connection.request("GET", "/readyz")
+        assert connection.getresponse().status == 200
+
+
+def test_a_connection_that_a_huge_body_ends_is_said_to_end(local_server: Server) -> None:
+    answer = local_server.send_raw(post(b"", length=17 * MB))
+    assert_too_large(answer)
+    assert answer.headers["connection"] == "close"
 
 
 def test_a_body_that_grows_too_large_is_refused_on_the_way(local_server: Server) -> None:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 HEAD_S_MAX = 10
 SURPLUS_HEAD_S_MAX = 1
 # What follows an answer that came before its request was whole is read and thrown away, so that
-# the client finds the answer and not a reset; but not without end. It is more than twice the
-# largest body that is taken: one somewhat too large is told so, and keeps its connection.
+# the client finds the answer and not a reset; but not without end. A request that says that it is
+# longer is told that its connection ends.
 DISCARDED_BYTES_MAX = 16 * 1024 * 1024
 LINGER_S = 2
 # An idle connection may carry a request that was sent before its client could know of the end.
@@ -108,7 +108,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         # A client that asks whether to send its body may or may not, once it is told no.
         ends = self._is_surplus or self._is_stopping or self.expect_100_continue
-        if ends and self.cycle is not None:
+        if (ends or self._is_long()) and self.cycle is not None:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -155,9 +155,15 @@ class Connection(HttpToolsProtocol):
             )
         return None
 
+    def _is_long(self) -> bool:
+        """Whether the request says that it has more than is read after an early answer."""
+        stated = next((value for name, value in self.headers if name == b"content-length"), b"")
+        return stated.isdigit() and int(stated) > DISCARDED_BYTES_MAX
+
     def _turn_away(self, reply: Reply, *, closes: bool) -> None:
         """Answers at once; the request's body is thrown away as it comes."""
         closes = closes or self.expect_100_continue or not self.parser.should_keep_alive()
+        closes = closes or self._is_long()
         named = [*self.server_state.default_headers]
         named += [(name.encode(), value.encode()) for name, value in reply.headers.items()]
         named.append((b"content-length", str(len(reply.body)).encode()))
